@@ -1,0 +1,1 @@
+//! Accounting: fields and columns, the outbox streamer, the collector and its CSV files.

@@ -1,0 +1,1 @@
+//! Administration: the gRPC service behind `mtactl`, counters and recent events.

@@ -1,0 +1,1 @@
+//! Membership and shared limits. On a single node: its own identity.

@@ -1,0 +1,1 @@
+//! Outbound: scheduler, destinations, sessions, limits, back-off and routes.

@@ -1,0 +1,1 @@
+//! Inbound SMTP: listeners, connections, admission, and the way into the queue.

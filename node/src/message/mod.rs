@@ -1,0 +1,12 @@
+//! What a message is: envelope, recipients, outcome, accounting record, and the texts that Convoy
+//! itself writes (trace headers, delivery status notifications).
+//!
+//! Pure: no I/O, no clock, no randomness; times and ids are arguments.
+
+pub mod envelope;
+pub mod outcome;
+pub mod record;
+
+pub use envelope::{BodyType, Envelope, Notify, Origin, Recipient, Ret, TlsInfo};
+pub use outcome::{Class, Outcome, Status};
+pub use record::{Record, RecordType};

@@ -1,0 +1,138 @@
+//! The four doors of the queue. Other modules hold these traits and not the queue itself, so that
+//! their tests bring doubles.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::model::{
+    Accepted, Due, Operation, OutboxPosition, OutboxRow, Pressure, QueueFigures, Report, Stored,
+    Submission, SubmitError, Switches, Wake,
+};
+use crate::clock::Timestamp;
+use crate::id::{GroupId, Locator, QueueName};
+use crate::message::Record;
+
+/// The way in, for ingress.
+pub trait Inbox: Send + Sync + 'static {
+    /// Stores a message on a majority. Resolves at commit; only then may `250` be sent.
+    ///
+    /// Cancel-safe in the sense that dropping the future never stores half a message: it is stored
+    /// wholly or not at all.
+    fn submit(&self, submission: Submission) -> BoxFuture<'_, Result<Accepted, SubmitError>>;
+
+    /// How full the store is. Cheap: reads a value that a background task refreshes.
+    fn pressure(&self) -> Pressure;
+}
+
+/// Why an outcome or operation was not recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    /// This node no longer leads the partition in the term of the attempt.
+    #[error("no longer leader")]
+    LostLeadership,
+    /// The node is stopping, or the store failed.
+    #[error("stopping")]
+    Stopping,
+}
+
+/// The way out, for delivery.
+pub trait Work: Send + Sync + 'static {
+    /// Partitions that this node leads now, with their terms.
+    fn led(&self) -> Vec<(GroupId, u64)>;
+
+    /// Waits until queues have new work and takes the list. Wakes for the same queue are merged,
+    /// so the list is bounded by the number of queues. After a partition is gained, every
+    /// non-empty queue of it is in the list.
+    fn wakes(&self) -> BoxFuture<'_, Vec<Wake>>;
+
+    /// Recipients of `queue` due at or before `now`, earliest first, from `from` on; at most
+    /// `limit`. Recipients of one message with the same due time are adjacent. Recipients that
+    /// were handed out before and are not reported yet are returned again: the caller skips them.
+    fn due(
+        &self,
+        group: GroupId,
+        queue: QueueName,
+        from: Timestamp,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Vec<Due>>;
+
+    /// The earliest due time in `queue` later than `after`.
+    fn next_due(
+        &self,
+        group: GroupId,
+        queue: QueueName,
+        after: Timestamp,
+    ) -> BoxFuture<'_, Option<Timestamp>>;
+
+    /// Loads a message without its bytes; `None` when it is finished.
+    fn load(&self, locator: Locator) -> BoxFuture<'_, Option<Stored>>;
+
+    /// Loads the bytes of a message; `None` when it is finished.
+    fn body(&self, locator: Locator) -> BoxFuture<'_, Option<Bytes>>;
+
+    /// May this node still send for `group` in `term`: it leads, and the quorum lease has not run
+    /// out? Asked before `MAIL FROM` and before the final dot.
+    fn may_send(&self, group: GroupId, term: u64) -> bool;
+
+    /// Records what an attempt did. Resolves at commit. Written with `term`: a report of a leader
+    /// that has been replaced is refused.
+    fn report(&self, term: u64, report: Report) -> BoxFuture<'_, Result<(), ReportError>>;
+
+    /// Records rows that belong to no message (`tq`).
+    fn record(
+        &self,
+        group: GroupId,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<(), ReportError>>;
+
+    /// The operator's switches, refreshed when they change.
+    fn switches(&self) -> tokio::sync::watch::Receiver<Switches>;
+}
+
+/// The way of accounting rows, for the streamer.
+pub trait Outbox: Send + Sync + 'static {
+    /// Partitions whose outbox this node streams (those it leads).
+    fn led(&self) -> Vec<GroupId>;
+
+    /// Waits until some outbox has rows that were not there before.
+    fn changed(&self) -> BoxFuture<'_, ()>;
+
+    /// Rows after `after`, in order, at most `limit`.
+    fn rows(
+        &self,
+        group: GroupId,
+        after: OutboxPosition,
+        limit: usize,
+    ) -> BoxFuture<'_, Vec<OutboxRow>>;
+
+    /// Drops rows up to and including `upto`: the collector has them on stable storage.
+    fn acknowledge(
+        &self,
+        group: GroupId,
+        upto: OutboxPosition,
+    ) -> BoxFuture<'_, Result<(), ReportError>>;
+}
+
+/// What operators ask, for admin.
+pub trait Inspect: Send + Sync + 'static {
+    /// Figures of every non-empty queue, over all partitions that this node leads.
+    fn queues(&self) -> Vec<(QueueName, QueueFigures)>;
+
+    /// Open recipients per job id.
+    fn jobs(&self) -> Vec<(String, QueueFigures)>;
+
+    /// Messages in order of their locators, after `after`, at most `limit`: for `list` and
+    /// `delete`, which filter page by page.
+    fn page(&self, after: Option<Locator>, limit: usize) -> BoxFuture<'_, Vec<Stored>>;
+
+    /// Does what an operator asks; resolves when it is committed. Gives the number of recipients
+    /// changed.
+    fn operate(&self, operation: Operation) -> BoxFuture<'_, Result<u64, ReportError>>;
+
+    /// The operator's switches.
+    fn switches(&self) -> Switches;
+
+    /// Changes the switches; resolves when it is committed.
+    fn set_switches(&self, switches: Switches) -> BoxFuture<'_, Result<(), ReportError>>;
+}
