@@ -63,6 +63,16 @@ pub struct Server {
     pub track_time_first_attempt: bool,
     /// `custom-dsn-from-header`.
     pub dsn_from: Option<String>,
+    /// `admin-socket` (Convoy's own): Unix socket of `mtactl`.
+    pub admin_socket: PathBuf,
+    /// `queue-partitions` (Convoy's own): Raft groups that hold messages; fixed at first start.
+    pub partitions: u32,
+    /// `max-bytes-in-flight` (Convoy's own): message bytes received and not committed yet, over
+    /// all connections; beyond it `452` is answered.
+    pub max_bytes_in_flight: u64,
+    /// `tls-broken-host-memory` (Convoy's own): how long a host whose handshake failed is not
+    /// offered STARTTLS again under opportunistic TLS.
+    pub tls_broken_host_memory: Duration,
 }
 
 /// One `smtp-listener`.

@@ -136,3 +136,12 @@ pub trait Inspect: Send + Sync + 'static {
     /// Changes the switches; resolves when it is committed.
     fn set_switches(&self, switches: Switches) -> BoxFuture<'_, Result<(), ReportError>>;
 }
+
+/// The log of a group, for the collector.
+pub trait Propose: Send + Sync + 'static {
+    /// The term in which this node leads `group`, if it does.
+    fn leads(&self, group: GroupId) -> Option<u64>;
+
+    /// Proposes an entry; resolves with its index when it is committed and applied on this node.
+    fn propose(&self, group: GroupId, payload: Bytes) -> BoxFuture<'_, Result<u64, ReportError>>;
+}
