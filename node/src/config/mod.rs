@@ -4,6 +4,8 @@
 //! Pure but for one thing: `include` and the main file are read through [`source::Files`], which
 //! tests replace. Nobody else reads configuration files.
 
+pub mod directive;
+pub mod directives;
 pub mod settings;
 
 pub use settings::{Config, DomainSettings, SourceSettings};

@@ -1,0 +1,209 @@
+//! One row of the table of directives, from which parser, checks, help and manual come.
+
+/// A directive: name, where it may stand, what it takes, what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Directive {
+    /// Keyword, lower case.
+    pub name: &'static str,
+    /// Sections in which it may stand.
+    pub scopes: &'static [Scope],
+    /// Arguments in order.
+    pub args: &'static [Arg],
+    /// Value when it is absent, as it would be written; empty when there is none.
+    pub default: &'static str,
+    /// May it stand more than once in a section, each adding to the others? Otherwise the last
+    /// one counts.
+    pub repeats: bool,
+    /// What Convoy does with it.
+    pub support: Support,
+    /// When a change takes effect.
+    pub applies: Applies,
+    /// First version of PowerMTA's guide or of Convoy that has it: `4.5`, `5.0`, `5.0r8`,
+    /// `convoy 0.1`.
+    pub since: &'static str,
+    /// One paragraph for the manual.
+    pub doc: &'static str,
+    /// One line that could stand in a file.
+    pub example: &'static str,
+}
+
+/// What Convoy does with a directive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// It takes effect.
+    Active,
+    /// It is checked and warned about: nothing acts on it yet.
+    Inert,
+    /// It is accepted and rightly without effect here; the text says why (for instance a tuning
+    /// switch of another program's threads). Warned about once, by that text.
+    Moot(&'static str),
+    /// An old spelling of another directive.
+    Alias(&'static str),
+}
+
+/// When a change takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// At `mtactl reload`.
+    Live,
+    /// At the next start.
+    Restart,
+}
+
+/// A section of the language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    Global,
+    SmtpListener,
+    Source,
+    SourceGroup,
+    SmtpUser,
+    Domain,
+    VirtualMta,
+    VirtualMtaPool,
+    AcctFile,
+    Spool,
+    BounceProcessor,
+    FeedbackLoopProcessor,
+    AddressList,
+    EmailPatterns,
+    PatternList,
+    SmtpPatternList,
+    RewriteList,
+    DomainKeyList,
+    BounceCategoryPatterns,
+    MxRollupList,
+    Dns,
+    TransmissionsApi,
+    TransmissionsApiListener,
+    Proxy,
+    Vault,
+    Signals,
+    SignalsFilter,
+    GmImprinter,
+}
+
+/// One argument.
+#[derive(Clone, Copy, Debug)]
+pub struct Arg {
+    /// What the manual calls it: `FILE`, `N`, `TIME`.
+    pub label: &'static str,
+    /// What is accepted.
+    pub kind: Kind,
+    /// May it be left out?
+    pub optional: bool,
+}
+
+/// What an argument may be. The parser checks it and says what was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `yes`, `no`, `true`, `false`.
+    Bool,
+    /// A whole number in a range, both ends included.
+    Integer { min: u64, max: u64 },
+    /// The same, or `unlimited`.
+    IntegerOrUnlimited { min: u64, max: u64 },
+    /// `250M`, `10k`, a bare number of bytes.
+    Size,
+    /// The same, or `unlimited` or `0`.
+    SizeOrUnlimited,
+    /// `4d12h`, `300s`, a bare number of seconds.
+    Time,
+    /// The same, or `never`.
+    TimeOrNever,
+    /// Times separated by commas, at least one.
+    TimeList,
+    /// `unlimited`, `0`, `250/h`, `1/20m`.
+    Rate,
+    /// `10g/2h`, or `unlimited`.
+    DataRate,
+    /// One of these words, any case.
+    Choice(&'static [&'static str]),
+    /// A choice, or a time (`bounce-upon-no-mx`: `yes`, `no`, TIME).
+    BoolOrTime,
+    /// One word or quoted string.
+    Word,
+    /// All the rest of the line, unquoted if it is one quoted string.
+    Rest,
+    /// Words separated by commas to the end of the line; `""` is the empty list.
+    List,
+    /// A file or directory name.
+    Path,
+    /// An IP address.
+    Address,
+    /// An address with a prefix length, abbreviated forms included (`0/0`, `10.1.0/24`).
+    Network,
+    /// `ADDRESS[:PORT]` or `[v6]:PORT`, or a network form with port as listeners have.
+    Listen,
+    /// A host or domain name.
+    Host,
+    /// `*`, `domain`, `*.domain`, `[*.]domain`, `[ip/mask]`, `$macro`.
+    DomainPattern,
+    /// A mail address.
+    Email,
+    /// `/REGEX/`, case-insensitive.
+    Regex,
+    /// `/REGEX/` or a mail address.
+    EmailOrRegex,
+    /// Name of a virtual MTA, pool, source, list: one word.
+    Name,
+    /// Accounting record types, short or long, separated by commas.
+    RecordTypes,
+    /// A record type, then a field list.
+    RecordFields,
+    /// `key=value` words (`source=NAME`, `tls=yes`).
+    Options(&'static [&'static str]),
+    /// Words with their own grammar, checked when they are put to use; never empty.
+    Special,
+}
+
+impl Arg {
+    /// An argument that must be there.
+    #[must_use]
+    pub const fn required(label: &'static str, kind: Kind) -> Self {
+        Self { label, kind, optional: false }
+    }
+
+    /// An argument that may be left out.
+    #[must_use]
+    pub const fn optional(label: &'static str, kind: Kind) -> Self {
+        Self { label, kind, optional: true }
+    }
+}
+
+impl Scope {
+    /// Name of the section's tag; empty for the top level.
+    #[must_use]
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::Global => "",
+            Self::SmtpListener => "smtp-listener",
+            Self::Source => "source",
+            Self::SourceGroup => "source-group",
+            Self::SmtpUser => "smtp-user",
+            Self::Domain => "domain",
+            Self::VirtualMta => "virtual-mta",
+            Self::VirtualMtaPool => "virtual-mta-pool",
+            Self::AcctFile => "acct-file",
+            Self::Spool => "spool",
+            Self::BounceProcessor => "bounce-processor",
+            Self::FeedbackLoopProcessor => "feedback-loop-processor",
+            Self::AddressList => "address-list",
+            Self::EmailPatterns => "email-patterns",
+            Self::PatternList => "pattern-list",
+            Self::SmtpPatternList => "smtp-pattern-list",
+            Self::RewriteList => "rewrite-list",
+            Self::DomainKeyList => "domain-key-list",
+            Self::BounceCategoryPatterns => "bounce-category-patterns",
+            Self::MxRollupList => "mx-rollup-list",
+            Self::Dns => "dns",
+            Self::TransmissionsApi => "transmissions-api",
+            Self::TransmissionsApiListener => "transmissions-api-listener",
+            Self::Proxy => "proxy",
+            Self::Vault => "vault",
+            Self::Signals => "signals",
+            Self::SignalsFilter => "signals-filter",
+            Self::GmImprinter => "gm-imprinter",
+        }
+    }
+}
