@@ -45,11 +45,11 @@ impl Timestamp {
 
     /// The same instant in the local time zone, for files and people.
     #[must_use]
-    pub fn local(self) -> jiff::Zoned {
+    pub fn local(self) -> jiff::ZonedDateTime {
         let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
         jiff::Timestamp::from_millisecond(millis)
             .unwrap_or(jiff::Timestamp::MAX)
-            .to_zoned(jiff::tz::TimeZone::system())
+            .to_zoned_datetime(jiff::tz::TimeZone::system())
     }
 }
 

@@ -4,8 +4,11 @@
 //! Pure: no I/O, no clock, no randomness; times and ids are arguments.
 
 pub mod envelope;
+pub mod headers;
 pub mod outcome;
 pub mod record;
+pub mod status;
+pub mod trace;
 
 pub use envelope::{BodyType, Envelope, Notify, Origin, Recipient, Ret, TlsInfo};
 pub use outcome::{Class, Outcome, Status};
