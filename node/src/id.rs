@@ -113,10 +113,8 @@ impl FromStr for MessageId {
         }
         let mut id: u128 = 0;
         for (i, c) in text.bytes().enumerate() {
-            let digit = BASE32
-                .iter()
-                .position(|b| *b == c.to_ascii_uppercase())
-                .ok_or(InvalidMessageId)?;
+            let digit =
+                BASE32.iter().position(|b| *b == c.to_ascii_uppercase()).ok_or(InvalidMessageId)?;
             if i == 0 && digit > 7 {
                 return Err(InvalidMessageId);
             }

@@ -3,6 +3,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness; times and ids are arguments.
 
+pub mod dsn;
 pub mod envelope;
 pub mod headers;
 pub mod outcome;

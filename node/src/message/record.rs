@@ -3,6 +3,8 @@
 //! Built by the proposer (ingress for receptions, delivery for outcomes), carried in the entry
 //! that changes the queue, formatted by the collector for each accounting file.
 
+use super::status;
+use super::{Class, Envelope, Origin, Outcome};
 use crate::clock::Timestamp;
 use crate::id::MessageId;
 
@@ -184,5 +186,52 @@ impl Record {
             dlv_tls_cipher: String::new(),
             headers: Vec::new(),
         }
+    }
+
+    /// A record of `kind` about one recipient, with all that the envelope tells.
+    ///
+    /// # Panics
+    ///
+    /// When the envelope has no recipient of that number.
+    #[must_use]
+    pub fn of(kind: RecordType, logged_at: Timestamp, envelope: &Envelope, number: usize) -> Self {
+        let recipient = &envelope.recipients[number];
+        let mut record = Self {
+            queued_at: Some(envelope.received_at),
+            message: Some(envelope.id),
+            orig: envelope.sender.to_string(),
+            rcpt: recipient.address.to_string(),
+            orcpt: recipient.orcpt.clone().unwrap_or_default(),
+            vmta: recipient.queue.vmta.clone(),
+            job_id: envelope.job.clone().unwrap_or_default(),
+            env_id: envelope.envid.clone().unwrap_or_default(),
+            queue: recipient.queue.to_string(),
+            vmta_pool: envelope.vmta_pool.clone().unwrap_or_default(),
+            ..Self::new(kind, logged_at)
+        };
+        match &envelope.origin {
+            Origin::Smtp { helo, client, local, user, .. } => {
+                record.src_type = "smtp".to_owned();
+                record.src_mta = format!("{helo} ({client})");
+                record.rcv_source_ip = client.to_string();
+                record.rcv_destination_ip = local.to_string();
+                record.rcv_smtp_user = user.clone().unwrap_or_default();
+            }
+            Origin::Internal => record.src_type = "api".to_owned(),
+        }
+        record
+    }
+
+    /// Fills the columns that tell the result: `dsnAction`, `dsnStatus`, `dsnDiag`, `dsnMta`.
+    pub fn set_outcome(&mut self, outcome: &Outcome) {
+        self.dsn_action = match outcome.class {
+            Class::Delivered => "relayed",
+            Class::Bounced => "failed",
+            Class::Deferred => "delayed",
+        }
+        .to_owned();
+        self.dsn_status = status::labelled(outcome.status);
+        self.dsn_diag = outcome.diagnostic();
+        self.dsn_mta.clone_from(&outcome.mta);
     }
 }

@@ -131,8 +131,12 @@ mod tests {
     #[test]
     fn the_field_tells_client_encryption_and_id() {
         let field = received(&facts());
-        assert!(field.starts_with("Received: from client.example ([192.0.2.1])\r\n\t(using TLSv1.3"));
-        assert!(field.contains("by mx.example (Convoy) with ESMTPSA id 00000000000000000000000000"));
+        assert!(
+            field.starts_with("Received: from client.example ([192.0.2.1])\r\n\t(using TLSv1.3")
+        );
+        assert!(
+            field.contains("by mx.example (Convoy) with ESMTPSA id 00000000000000000000000000")
+        );
         assert!(field.contains("for <a@example.org>;\r\n\tThu, 01 Jan 1970"));
         assert!(field.ends_with("\r\n"));
     }
