@@ -234,3 +234,107 @@ fn fold(value: &str) -> String {
     }
     folded
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::QueueName;
+    use crate::message::{BodyType, Notify, Origin, Recipient, Status};
+    use crate::smtp::address::{Address, ReversePath};
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    fn envelope() -> Envelope {
+        Envelope {
+            id: MessageId(7),
+            received_at: Timestamp(0),
+            sender: ReversePath::Address(address("sender@example.com")),
+            recipients: vec![Recipient {
+                address: address("user@example.org"),
+                notify: Notify::Unspecified,
+                orcpt: Some("rfc822;original@example.org".to_owned()),
+                queue: "example.org/v1".parse::<QueueName>().unwrap(),
+            }],
+            size_bytes: 10,
+            body_type: BodyType::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: Some("env-1".to_owned()),
+            job: None,
+            vmta_pool: None,
+            origin: Origin::Internal,
+            suppress_dsn: false,
+        }
+    }
+
+    fn outcome() -> Outcome {
+        Outcome {
+            class: Class::Bounced,
+            status: Status(5, 1, 1),
+            reply: "550 5.1.1 no such\r\nInjected: user".to_owned(),
+            reason: String::new(),
+            mta: "mx.example.org (192.0.2.9)".to_owned(),
+        }
+    }
+
+    fn notice<'a>(envelope: &'a Envelope, outcome: &'a Outcome, original: &'a [u8]) -> Notice<'a> {
+        Notice {
+            kind: Kind::Failure,
+            id: MessageId(9),
+            envelope,
+            reported: vec![Reported { recipient: 0, outcome, final_delivery: false }],
+            original,
+            host_name: "mta.example.com",
+            from: None,
+            default_return: Ret::Headers,
+            at: Timestamp(1000),
+            give_up_at: None,
+        }
+    }
+
+    const ORIGINAL: &[u8] = b"Message-ID: <1@example.com>\r\nSubject: hi\r\n\r\nsecret text\r\n";
+
+    #[test]
+    fn a_failure_names_recipient_status_and_reply() {
+        let (envelope, outcome) = (envelope(), outcome());
+        let text = String::from_utf8(compose(&notice(&envelope, &outcome, ORIGINAL))).unwrap();
+        for line in [
+            "To: sender@example.com\r\n",
+            "In-Reply-To: <1@example.com>\r\n",
+            "Content-Type: multipart/report; report-type=delivery-status;\r\n",
+            "Original-Envelope-Id: env-1\r\n",
+            "Original-Recipient: rfc822; original@example.org\r\n",
+            "Final-Recipient: rfc822; user@example.org\r\n",
+            "Action: failed\r\nStatus: 5.1.1\r\n",
+            "Remote-MTA: dns; mx.example.org\r\n",
+            "Diagnostic-Code: smtp; 550 5.1.1 no such  Injected: user\r\n",
+        ] {
+            assert!(text.contains(line), "no {line:?} in\n{text}");
+        }
+        assert!(!text.contains("\r\nInjected:"));
+    }
+
+    #[test]
+    fn the_body_is_returned_only_when_asked_for() {
+        let outcome = outcome();
+        let mut envelope = envelope();
+        let short = compose(&notice(&envelope, &outcome, ORIGINAL));
+        assert!(!String::from_utf8_lossy(&short).contains("secret text"));
+        envelope.ret = Some(Ret::Full);
+        let full = compose(&notice(&envelope, &outcome, ORIGINAL));
+        assert!(String::from_utf8_lossy(&full).contains("message/rfc822\r\n\r\nMessage-ID"));
+        assert!(String::from_utf8_lossy(&full).contains("secret text"));
+    }
+
+    #[test]
+    fn parts_are_closed_and_lines_end_with_crlf() {
+        let (envelope, outcome) = (envelope(), outcome());
+        let text = compose(&notice(&envelope, &outcome, ORIGINAL));
+        let boundary = format!("--=_{}", MessageId(9));
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.matches(&boundary).count(), 4);
+        assert!(text.ends_with(&format!("{boundary}--\r\n")));
+        assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
+    }
+}
