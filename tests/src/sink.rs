@@ -173,12 +173,7 @@ enum End {
     StartTls,
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    behaviour: Behaviour,
-    log: &Log,
-) -> Result<()> {
+async fn serve(stream: TcpStream, peer: SocketAddr, behaviour: Behaviour, log: &Log) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut session = Session { behaviour: &behaviour, log, peer, encrypted: false, cert: false };
     let mut stream = BufReader::new(stream);
@@ -188,8 +183,7 @@ async fn serve(
     }
     match &behaviour.tls {
         Tls::Offered(config) => {
-            let accepted =
-                TlsAcceptor::from(Arc::clone(config)).accept(stream.into_inner()).await;
+            let accepted = TlsAcceptor::from(Arc::clone(config)).accept(stream.into_inner()).await;
             let Ok(stream) = accepted else {
                 *log.handshakes_failed.lock().expect("no holder panics") += 1;
                 return Ok(());
