@@ -157,6 +157,109 @@ pub enum Kind {
     Special,
 }
 
+/// Rows are written as `Directive::new(..)` followed by what differs from the usual: one value,
+/// no default, [`Support::Active`], [`Applies::Live`], known since 4.5.
+impl Directive {
+    /// A row that still wants its `doc` and `example`; a test refuses rows without them.
+    #[must_use]
+    pub const fn new(name: &'static str, scopes: &'static [Scope], args: &'static [Arg]) -> Self {
+        Self {
+            name,
+            scopes,
+            args,
+            default: "",
+            repeats: false,
+            support: Support::Active,
+            applies: Applies::Live,
+            since: "4.5",
+            doc: "",
+            example: "",
+        }
+    }
+
+    /// The value when the directive is absent.
+    #[must_use]
+    pub const fn default(mut self, value: &'static str) -> Self {
+        self.default = value;
+        self
+    }
+
+    /// It may stand more than once, each adding to the others.
+    #[must_use]
+    pub const fn repeated(mut self) -> Self {
+        self.repeats = true;
+        self
+    }
+
+    /// It is checked, and nothing acts on it yet.
+    #[must_use]
+    pub const fn inert(mut self) -> Self {
+        self.support = Support::Inert;
+        self
+    }
+
+    /// It is rightly without effect; `why` says so to the operator.
+    #[must_use]
+    pub const fn moot(mut self, why: &'static str) -> Self {
+        self.support = Support::Moot(why);
+        self
+    }
+
+    /// It is an old spelling of `target`, which takes the same arguments.
+    #[must_use]
+    pub const fn alias_of(mut self, target: &'static str) -> Self {
+        self.support = Support::Alias(target);
+        self
+    }
+
+    /// A change takes effect at the next start.
+    #[must_use]
+    pub const fn at_restart(mut self) -> Self {
+        self.applies = Applies::Restart;
+        self
+    }
+
+    /// The first version known to have it.
+    #[must_use]
+    pub const fn since(mut self, version: &'static str) -> Self {
+        self.since = version;
+        self
+    }
+
+    /// The paragraph of the manual.
+    #[must_use]
+    pub const fn doc(mut self, paragraph: &'static str) -> Self {
+        self.doc = paragraph;
+        self
+    }
+
+    /// One line that could stand in a file.
+    #[must_use]
+    pub const fn example(mut self, line: &'static str) -> Self {
+        self.example = line;
+        self
+    }
+}
+
+/// A section: where it may be opened, what stands beside its tag, what it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// Scope of the lines inside; its tag is [`Scope::tag`].
+    pub scope: Scope,
+    /// Scopes in which it may be opened.
+    pub parents: &'static [Scope],
+    /// What stands between tag and `>`.
+    pub args: &'static [Arg],
+    /// Does Convoy act on it? [`Support::Alias`] does not occur.
+    pub support: Support,
+    /// First version known to have it.
+    pub since: &'static str,
+    /// One paragraph for the manual.
+    pub doc: &'static str,
+    /// The opening tag as it could stand in a file.
+    pub example: &'static str,
+}
+
 impl Arg {
     /// An argument that must be there.
     #[must_use]
