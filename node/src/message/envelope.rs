@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::clock::Timestamp;
 use crate::id::{MessageId, QueueName};
 use crate::smtp::address::{Address, ReversePath};
+pub use crate::smtp::parameter::{BodyType, Notify, Ret};
 
 /// One accepted message without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,74 +49,6 @@ pub struct Recipient {
     pub orcpt: Option<String>,
     /// The queue it waits in.
     pub queue: QueueName,
-}
-
-/// `BODY=` of RFC 6152 and RFC 3030.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BodyType {
-    /// `7BIT`.
-    #[default]
-    SevenBit,
-    /// `8BITMIME`.
-    EightBitMime,
-}
-
-/// `RET=`: how much of the message a failure notice returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ret {
-    /// The whole message.
-    Full,
-    /// Its headers.
-    Headers,
-}
-
-/// `NOTIFY=`; the default (RFC 3461 4.1) is failure, and delay at the server's choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Notify {
-    /// The parameter was not given.
-    #[default]
-    Unspecified,
-    /// `NEVER`.
-    Never,
-    /// Any of `SUCCESS`, `FAILURE`, `DELAY`; at least one is set.
-    On {
-        /// `SUCCESS`.
-        success: bool,
-        /// `FAILURE`.
-        failure: bool,
-        /// `DELAY`.
-        delay: bool,
-    },
-}
-
-impl Notify {
-    /// Does a failure cause a notice?
-    #[must_use]
-    pub const fn failure(self) -> bool {
-        match self {
-            Self::Unspecified => true,
-            Self::Never => false,
-            Self::On { failure, .. } => failure,
-        }
-    }
-
-    /// Does a delay cause a notice?
-    #[must_use]
-    pub const fn delay(self) -> bool {
-        match self {
-            Self::Unspecified | Self::Never => false,
-            Self::On { delay, .. } => delay,
-        }
-    }
-
-    /// Does a delivery cause a notice?
-    #[must_use]
-    pub const fn success(self) -> bool {
-        match self {
-            Self::Unspecified | Self::Never => false,
-            Self::On { success, .. } => success,
-        }
-    }
 }
 
 /// Protocol and suite of a TLS connection in OpenSSL's names, as accounting prints them.

@@ -4,3 +4,9 @@
 //! the sockets. Nothing here knows tokio, TLS libraries or files.
 
 pub mod address;
+pub mod command;
+pub mod parameter;
+pub mod reply;
+pub mod sasl;
+pub mod server;
+pub mod xtext;

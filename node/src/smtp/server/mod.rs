@@ -1,0 +1,1 @@
+//! The SMTP server as a state machine.
