@@ -1,1 +1,10 @@
+//! Protocol buffers of Convoy. Generated types and nothing else.
+//!
+//! One module per package. `bytes` fields are [`bytes::Bytes`], so that a body that came in a frame
+//! is not copied.
 
+/// `convoy.storage.v1`: what a node keeps on disk and carries in log entries.
+#[allow(clippy::all, clippy::use_self, unreachable_pub, reason = "generated code")]
+pub mod storage {
+    tonic::include_proto!("convoy.storage.v1");
+}

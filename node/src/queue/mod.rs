@@ -3,4 +3,5 @@
 //! `door` is what the rest of the node sees; `model` are the values that go through it.
 
 pub mod door;
+pub mod machine;
 pub mod model;

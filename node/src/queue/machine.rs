@@ -1,0 +1,221 @@
+//! What a Raft group applies its committed entries to.
+//!
+//! A [`Machine`] decides what an entry changes; the store keeps the changes together with the
+//! applied position in one batch. Every replica applies the same entries in the same order, so a
+//! machine reads nothing but the entry and the [`View`]: no clock, no randomness, no file.
+
+use bytes::Bytes;
+
+use crate::id::{GroupId, Locator};
+
+/// A table of a group. Keys are the machine's own; the store puts group and epoch before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Small things: counters, positions, switches.
+    State,
+    /// Messages without their bytes.
+    Message,
+    /// Open recipients.
+    Recipient,
+    /// Recipients by queue and time.
+    Due,
+    /// Accounting rows that the collector does not have yet.
+    Outbox,
+    /// Tokens by which repeated commands are recognised.
+    Token,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 6] =
+        [Self::State, Self::Message, Self::Recipient, Self::Due, Self::Outbox, Self::Token];
+}
+
+/// Why a group cannot go on. There is no way back: the node stops.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// The database failed.
+    #[error("store: {0}")]
+    Store(String),
+    /// An entry or a row cannot be read, or an invariant of the state does not hold.
+    #[error("state is inconsistent: {0}")]
+    Inconsistent(String),
+    /// A file of the machine's own failed.
+    #[error("{context}: {source}")]
+    Io {
+        /// What was being done, with the file's name.
+        context: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+/// A row of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The machine's key.
+    pub key: Vec<u8>,
+    /// The machine's value.
+    pub value: Vec<u8>,
+}
+
+/// The state of a group as a machine reads it, changes of this batch included.
+pub trait View {
+    /// The value of `key`.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, MachineError>;
+
+    /// Rows with `from <= key < to` in order of their keys, at most `limit`.
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Row>, MachineError>;
+}
+
+/// The state of a group as a machine changes it. Nothing is written before the batch ends.
+pub trait Changes: View {
+    /// Sets `key`.
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]);
+
+    /// Removes `key`, if it is there.
+    fn delete(&mut self, table: Table, key: &[u8]);
+
+    /// Removes rows with `from <= key < to`.
+    fn delete_range(&mut self, table: Table, from: &[u8], to: &[u8]);
+
+    /// Says that nothing needs this part of a body any more. The store drops it when the log does
+    /// not need it either.
+    fn release_body(&mut self, part: BodyPart);
+}
+
+/// A part of a body: the entry that carried it, and its number therein.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BodyPart {
+    /// Index of the entry.
+    pub index: u64,
+    /// Number of the part in the entry, from 0.
+    pub part: u16,
+}
+
+/// A committed entry.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The group.
+    pub group: GroupId,
+    /// Position in the log; grows, with holes (blank and membership entries are not shown).
+    pub index: u64,
+    /// Term of the leader that proposed it.
+    pub term: u64,
+    /// What was proposed.
+    pub payload: Bytes,
+    /// Sizes in bytes of the body parts that came with it.
+    pub bodies: Vec<u64>,
+}
+
+/// What a command of an entry did, for the proposer that waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Done; there is nothing to tell.
+    Done,
+    /// A message was stored here.
+    Stored(Locator),
+    /// The message had been stored before, here.
+    Repeated(Locator),
+    /// This number of recipients changed.
+    Changed(u64),
+}
+
+/// What becomes of a group's committed entries.
+///
+/// All methods are called on the group's own applier thread, one at a time. They may block on
+/// files, and on nothing else.
+pub trait Machine: Send + 'static {
+    /// The state is open: at start, and again after a snapshot has replaced it. Rebuilds what the
+    /// machine keeps in memory, and brings its own files in line with the state.
+    fn opened(&mut self, view: &dyn View) -> Result<(), MachineError>;
+
+    /// Applies one entry. Deterministic: the same entry on the same state makes the same changes
+    /// on every replica. After a crash the last entries are applied again to the state as it was
+    /// before them. The answers are one per command, in order; a machine without commands gives
+    /// none.
+    fn apply(
+        &mut self,
+        entry: &Committed,
+        changes: &mut dyn Changes,
+    ) -> Result<Vec<Answer>, MachineError>;
+
+    /// The changes of all entries applied since the last call are written (not synced: they
+    /// may be lost in a crash, and the entries are then applied again). Called before proposers
+    /// are told that their entries are applied.
+    fn written(&mut self) -> Result<(), MachineError>;
+
+    /// Parts of bodies from entries `after < index <= upto` that are still needed, in order.
+    fn live_bodies(
+        &self,
+        view: &dyn View,
+        after: u64,
+        upto: u64,
+    ) -> Result<Vec<BodyPart>, MachineError>;
+}
+
+#[cfg(test)]
+pub(crate) use memory::Memory;
+
+#[cfg(test)]
+mod memory {
+    use std::collections::BTreeMap;
+
+    use super::{BodyPart, Changes, MachineError, Row, Table, View};
+
+    /// The state of a group in memory, for tests of machines. Changes take effect at once.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Memory {
+        pub(crate) rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+        pub(crate) released: Vec<BodyPart>,
+    }
+
+    impl View for Memory {
+        fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, MachineError> {
+            Ok(self.rows.get(&(table, key.to_vec())).cloned())
+        }
+
+        fn scan(
+            &self,
+            table: Table,
+            from: &[u8],
+            to: &[u8],
+            limit: usize,
+        ) -> Result<Vec<Row>, MachineError> {
+            if from >= to {
+                return Ok(Vec::new());
+            }
+            let range = (table, from.to_vec())..(table, to.to_vec());
+            let row = |((_, key), value): (&(Table, Vec<u8>), &Vec<u8>)| Row {
+                key: key.clone(),
+                value: value.clone(),
+            };
+            Ok(self.rows.range(range).take(limit).map(row).collect())
+        }
+    }
+
+    impl Changes for Memory {
+        fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
+            self.rows.insert((table, key.to_vec()), value.to_vec());
+        }
+
+        fn delete(&mut self, table: Table, key: &[u8]) {
+            self.rows.remove(&(table, key.to_vec()));
+        }
+
+        fn delete_range(&mut self, table: Table, from: &[u8], to: &[u8]) {
+            self.rows
+                .retain(|(t, key), _| *t != table || key.as_slice() < from || key.as_slice() >= to);
+        }
+
+        fn release_body(&mut self, part: BodyPart) {
+            self.released.push(part);
+        }
+    }
+}
