@@ -4,4 +4,6 @@
 pub mod certificates;
 pub mod client;
 pub mod node;
+pub mod programs;
+pub mod rows;
 pub mod sink;
