@@ -1,6 +1,9 @@
 //! Name resolution: the trait that delivery uses, its hickory implementation, and the order of
 //! mail exchangers (RFC 5321 5.1, RFC 7505).
 
+pub mod hickory;
+pub mod route;
+
 use std::net::IpAddr;
 
 use futures_util::future::BoxFuture;
