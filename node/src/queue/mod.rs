@@ -5,3 +5,4 @@
 pub mod door;
 pub mod machine;
 pub mod model;
+pub mod pattern;
