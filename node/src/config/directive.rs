@@ -241,15 +241,11 @@ impl Directive {
     }
 }
 
-/// A section: where it may be opened, what stands beside its tag, what it is for.
+/// A section: what it is for. Where it may be opened and what its tag takes, [`Scope`] says.
 #[derive(Clone, Copy, Debug)]
 pub struct Section {
     /// Scope of the lines inside; its tag is [`Scope::tag`].
     pub scope: Scope,
-    /// Scopes in which it may be opened.
-    pub parents: &'static [Scope],
-    /// What stands between tag and `>`.
-    pub args: &'static [Arg],
     /// Does Convoy act on it? [`Support::Alias`] does not occur.
     pub support: Support,
     /// First version known to have it.
