@@ -22,33 +22,58 @@ pub(super) const BUILTIN: &[(&str, &str)] = &[
     (r"(message|size).*(too (big|large)|exceeds)|^[45]\.3\.4;|^[45]\.6\.", "content-related"),
     // Mailboxes.
     (r"over ?quota|quota (is )?(exceeded|full|reached)|exceed\w* .*quota", "quota-issues"),
-    (r"mailbox (is )?(full|over)|(insufficient|not enough) (disk |system )?(space|storage)",
-     "quota-issues"),
-    (r"(user|account|mailbox|recipient|address).*(inactive|disabled|suspended|deactivated|locked)",
-     "inactive-mailbox"),
-    (r"(inactive|disabled|suspended|expired|closed) (user|account|mailbox|recipient)",
-     "inactive-mailbox"),
-    (r"(account|mailbox) (has )?(expired|been closed)|no longer (active|in use)",
-     "inactive-mailbox"),
-    (r"relay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))|(unable|refuse\w*|not (allowed|permitted)) to relay|we do not relay",
-     "relaying-issues"),
+    (
+        r"mailbox (is )?(full|over)|(insufficient|not enough) (disk |system )?(space|storage)",
+        "quota-issues",
+    ),
+    (
+        r"(user|account|mailbox|recipient|address).*(inactive|disabled|suspended|deactivated|locked)",
+        "inactive-mailbox",
+    ),
+    (
+        r"(inactive|disabled|suspended|expired|closed) (user|account|mailbox|recipient)",
+        "inactive-mailbox",
+    ),
+    (
+        r"(account|mailbox) (has )?(expired|been closed)|no longer (active|in use)",
+        "inactive-mailbox",
+    ),
+    (
+        r"relay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))|(unable|refuse\w*|not (allowed|permitted)) to relay|we do not relay",
+        "relaying-issues",
+    ),
     (r"sender.*(reject|denied|invalid|unknown|not (exist|found|allowed)|verif)", "invalid-sender"),
     (r"(invalid|bad|unknown) (sender|return path|mail from)|domain of sender", "invalid-sender"),
-    (r"(no such|unknown|invalid|bad|nonexistent|non-existent) (user|recipient|mailbox|account|address|local ?part)",
-     "bad-mailbox"),
-    (r"(user|recipient|mailbox|account|address)\b.*(unknown|not (found|exist|known|listed|here)|does ?n.t exist|does not exist|invalid|unavailable|unrouteable|undeliverable)",
-     "bad-mailbox"),
-    (r"no (mailbox|account|user|one) (here )?(by|with) that name|not a (valid|known) (user|mailbox|recipient)",
-     "bad-mailbox"),
+    (
+        r"(no such|unknown|invalid|bad|nonexistent|non-existent) (user|recipient|mailbox|account|address|local ?part)",
+        "bad-mailbox",
+    ),
+    (
+        r"(user|recipient|mailbox|account|address)\b.*(unknown|not (found|exist|known|listed|here)|does ?n.t exist|does not exist|invalid|unavailable|unrouteable|undeliverable)",
+        "bad-mailbox",
+    ),
+    (
+        r"no (mailbox|account|user|one) (here )?(by|with) that name|not a (valid|known) (user|mailbox|recipient)",
+        "bad-mailbox",
+    ),
     // Permissions.
-    (r"\b(dmarc|dkim|spf)\b|authentication (is )?(required|failed)|unauthenticated", "policy-related"),
-    (r"policy|not authori[sz]ed|access denied|reverse dns|\bptr\b|rate limit|too many (connections|messages|recipients)|throttl|grey ?list|blocked|administrative(ly)? prohibit",
-     "policy-related"),
+    (
+        r"\b(dmarc|dkim|spf)\b|authentication (is )?(required|failed)|unauthenticated",
+        "policy-related",
+    ),
+    (
+        r"policy|not authori[sz]ed|access denied|reverse dns|\bptr\b|rate limit|too many (connections|messages|recipients)|throttl|grey ?list|blocked|administrative(ly)? prohibit",
+        "policy-related",
+    ),
     // Connections.
-    (r"connection (was )?(reset|dropped|lost|closed|refused)|ECONN(REFUSED|RESET)|EDISCON|broken pipe",
-     "bad-connection"),
-    (r"no answer|ETIMEDOUT|connection timed out|(host|network) (is )?unreachable|timeout",
-     "no-answer-from-host"),
+    (
+        r"connection (was )?(reset|dropped|lost|closed|refused)|ECONN(REFUSED|RESET)|EDISCON|broken pipe",
+        "bad-connection",
+    ),
+    (
+        r"no answer|ETIMEDOUT|connection timed out|(host|network) (is )?unreachable|timeout",
+        "no-answer-from-host",
+    ),
     // Status codes, for servers that say nothing in words.
     (r"^[45]\.1\.[1346];", "bad-mailbox"),
     (r"^[45]\.1\.2;", "bad-domain"),
@@ -64,7 +89,10 @@ pub(super) const BUILTIN: &[(&str, &str)] = &[
     (r"^[45]\.4\.\d+;", "bad-connection"),
     (r"^[45]\.5\.\d+;", "protocol-errors"),
     (r"^[45]\.7\.\d+;", "policy-related"),
-    (r"syntax error|command (not|un)\w*|bad sequence|protocol error|bare (lf|cr)", "protocol-errors"),
+    (
+        r"syntax error|command (not|un)\w*|bad sequence|protocol error|bare (lf|cr)",
+        "protocol-errors",
+    ),
     (r"^[45]\.\d+\.\d+;smtp;[45]50\b", "bad-mailbox"),
     ("", "other"),
 ];

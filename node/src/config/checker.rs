@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::bounce_categories::{self, CategoryRule};
+use super::bounce_categories::CategoryRule;
 use super::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use super::directive::{Directive, Kind, Scope, Support};
 use super::lexer;
@@ -47,12 +47,8 @@ pub(super) struct Checked {
 pub(super) fn check(items: Vec<Item>, diagnostics: &mut Diagnostics) -> Checked {
     let mut checker = Checker { diagnostics, inert: BTreeMap::new(), moot: HashMap::new() };
     let nowhere = Text::detached("config", "");
-    let root = Section {
-        scope: Scope::Global,
-        tag: nowhere.clone(),
-        argument: nowhere,
-        body: items,
-    };
+    let root =
+        Section { scope: Scope::Global, tag: nowhere.clone(), argument: nowhere, body: items };
     let root = checker.section(root);
     checker.summarize();
     root
@@ -268,8 +264,8 @@ fn adapt(value: Value, row: &Directive) -> Value {
 /// `/REGEX/ CATEGORY`.
 fn category_rule(statement: &Statement) -> Result<CategoryRule, Diagnostic> {
     let line = statement.keyword.joined(&statement.rest);
-    let (pattern, rest) = lexer::take_pattern(&line)
-        .map_err(|error| Diagnostic::error(&line, error.to_string()))?;
+    let (pattern, rest) =
+        lexer::take_pattern(&line).map_err(|error| Diagnostic::error(&line, error.to_string()))?;
     let (category, after) = lexer::split_word(&rest);
     if category.is_empty() {
         return Err(Diagnostic::error(&line, "argument missing: /REGEX/ CATEGORY is expected"));

@@ -359,10 +359,9 @@ impl Scope {
             Self::Domain => {
                 matches!(outer, Self::Global | Self::VirtualMta | Self::VirtualMtaPool)
             }
-            Self::AddressList => matches!(
-                outer,
-                Self::Global | Self::BounceProcessor | Self::FeedbackLoopProcessor
-            ),
+            Self::AddressList => {
+                matches!(outer, Self::Global | Self::BounceProcessor | Self::FeedbackLoopProcessor)
+            }
             Self::EmailPatterns => {
                 matches!(outer, Self::BounceProcessor | Self::FeedbackLoopProcessor)
             }

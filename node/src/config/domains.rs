@@ -82,10 +82,8 @@ impl DomainTable {
 /// The patterns with a name that a domain matches, from the most specific to the most general:
 /// itself, `[*.]itself`, then for each parent `[*.]parent` and `*.parent`.
 pub(super) fn patterns_of(domain: &str) -> Vec<DomainPattern> {
-    let mut patterns = vec![
-        DomainPattern::Exact(domain.to_owned()),
-        DomainPattern::Within(domain.to_owned()),
-    ];
+    let mut patterns =
+        vec![DomainPattern::Exact(domain.to_owned()), DomainPattern::Within(domain.to_owned())];
     let mut rest = domain;
     while let Some((_, parent)) = rest.split_once('.') {
         patterns.push(DomainPattern::Within(parent.to_owned()));

@@ -271,7 +271,12 @@ mod tests {
             ("< Source  0/0 >", false, "Source", "0/0"),
             ("</domain>", true, "domain", ""),
             ("</domain-key-list k>", true, "domain-key-list", "k"),
-            ("<acct-file |/usr/bin/php a.php --x=y>", false, "acct-file", "|/usr/bin/php a.php --x=y"),
+            (
+                "<acct-file |/usr/bin/php a.php --x=y>",
+                false,
+                "acct-file",
+                "|/usr/bin/php a.php --x=y",
+            ),
         ] {
             let tag = read_tag(&text(line)).unwrap();
             let found = (tag.closing, tag.name.as_str(), tag.argument.as_str());

@@ -4,8 +4,8 @@
 //! Pure but for one thing: `include` and the main file are read through [`source::Files`], which
 //! tests replace. Nobody else reads configuration files.
 //!
-//! The way of a file: [`lexer`] (words) - [`parser`] (sections, included files) - [`checker`]
-//! (typed settings by the table) - [`build`] (effective settings) - [`check`] (what names what).
+//! The way of a file: `lexer` (words), `parser` (sections, included files), `checker`
+//! (typed settings by the table), `build` (effective settings), `check` (what names what).
 //! No step stops at an error: all are collected in [`diagnostic`].
 
 mod bounce_categories;
@@ -72,5 +72,18 @@ impl Config {
         let files = source::MemoryFiles::default().with("config", text);
         let loaded = load(Path::new("config"), &files);
         loaded.config.ok_or(loaded.diagnostics)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_tls_settings_load() {
+        let text = "<domain *>\n    use-starttls yes\n    require-starttls no\n</domain>\n";
+        let config = Config::from_text(text).unwrap();
+        let settings = config.queue("example.com", "{default}");
+        assert!(settings.use_starttls && !settings.require_starttls);
     }
 }

@@ -336,11 +336,7 @@ fn is_keyword(statement: &Statement, name: &str) -> bool {
 const fn may_include(scope: Scope) -> bool {
     matches!(
         scope,
-        Scope::Global
-            | Scope::Source
-            | Scope::Domain
-            | Scope::VirtualMta
-            | Scope::SmtpPatternList
+        Scope::Global | Scope::Source | Scope::Domain | Scope::VirtualMta | Scope::SmtpPatternList
     )
 }
 

@@ -14,8 +14,7 @@ const RECEIPT: &[RecordType] = &[Receipt];
 const STATUS: &[RecordType] =
     &[Delivery, Bounce, Transient, TransientQueue, RemoteBounce, RemoteStatus];
 const MESSAGE: &[RecordType] = &[Delivery, Bounce, Transient, Receipt];
-const ENVELOPE: &[RecordType] =
-    &[Delivery, Bounce, Transient, Receipt, RemoteBounce, RemoteStatus];
+const ENVELOPE: &[RecordType] = &[Delivery, Bounce, Transient, Receipt, RemoteBounce, RemoteStatus];
 const ADDRESSED: &[RecordType] =
     &[Delivery, Bounce, Transient, Receipt, RemoteBounce, RemoteStatus, FeedbackLoop];
 

@@ -8,7 +8,9 @@ pub(super) fn parse_smtp_hosts(text: &str) -> Result<Vec<Vec<RouteHost>>, String
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    text.split(';').map(|level| level.split(',').map(|h| parse_host_entry(h.trim())).collect()).collect()
+    text.split(';')
+        .map(|level| level.split(',').map(|h| parse_host_entry(h.trim())).collect())
+        .collect()
 }
 
 /// `host`, `host:port`, `[ip]`, `[IPv6:...]:port`, `1.2.3.4`, `lookup-mx:domain`.
@@ -55,15 +57,19 @@ mod tests {
     #[test]
     fn hosts_have_levels_and_ports() {
         let host = |name: &str, port| RouteHost { target: RouteTarget::Host(name.into()), port };
-        let ip = |ip: &str, port| RouteHost { target: RouteTarget::Address(ip.parse().unwrap()), port };
+        let ip =
+            |ip: &str, port| RouteHost { target: RouteTarget::Address(ip.parse().unwrap()), port };
         let mx = RouteHost { target: RouteTarget::Mx("d.example".into()), port: None };
         for (text, expected) in [
             ("", vec![]),
             ("A.example", vec![vec![host("a.example", None)]]),
-            ("a.example:26,b.example ; c", vec![
-                vec![host("a.example", Some(26)), host("b.example", None)],
-                vec![host("c", None)],
-            ]),
+            (
+                "a.example:26,b.example ; c",
+                vec![
+                    vec![host("a.example", Some(26)), host("b.example", None)],
+                    vec![host("c", None)],
+                ],
+            ),
             ("[1.2.3.4]:2525,1.2.3.5", vec![vec![ip("1.2.3.4", Some(2525)), ip("1.2.3.5", None)]]),
             ("[IPv6:::1]:26,[::1]", vec![vec![ip("::1", Some(26)), ip("::1", None)]]),
             ("lookup-mx:d.example", vec![vec![mx]]),

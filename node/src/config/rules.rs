@@ -38,7 +38,7 @@ impl fmt::Debug for Rules {
 }
 
 /// `<domain>` sections at all levels.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Levels {
     pub(super) global: DomainTable,
     pub(super) vmtas: HashMap<String, DomainTable>,
@@ -53,6 +53,12 @@ pub(super) struct Levels {
 type CacheKey = (Option<String>, [Vec<u32>; 3]);
 
 impl Levels {
+    /// Levels of which only the global one has sections.
+    pub(super) fn new(global: DomainTable) -> Self {
+        let [vmtas, pools] = Default::default();
+        Self { global, vmtas, pools, pool_of: HashMap::new(), cache: Arc::default() }
+    }
+
     /// Virtual MTA, pool, global: what each level has for a virtual MTA.
     fn tables(&self, vmta: &str) -> [Option<&DomainTable>; 3] {
         let pool = self.pool_of.get(vmta).and_then(|pool| self.pools.get(pool));

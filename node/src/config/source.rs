@@ -87,8 +87,7 @@ impl Files for MemoryFiles {
     fn glob(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
         let pattern = pattern.to_str().ok_or(io::ErrorKind::InvalidInput)?;
         let pattern = glob::Pattern::new(pattern).map_err(|e| invalid_pattern(&e))?;
-        let options =
-            glob::MatchOptions { require_literal_separator: true, ..Default::default() };
+        let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
         let matches = |path: &&PathBuf| pattern.matches_path_with(path, options);
         Ok(self.files.keys().filter(matches).cloned().collect())
     }

@@ -79,7 +79,10 @@ pub(super) fn take_arguments(
         }
         if missing {
             let syntax = syntax(keyword.as_str(), args);
-            return Err(ValueError::new(keyword, format!("argument missing: {syntax} is expected")));
+            return Err(ValueError::new(
+                keyword,
+                format!("argument missing: {syntax} is expected"),
+            ));
         }
         let (value, text, rest) = take_argument(arg.kind, &taken.rest)?;
         taken.values.push(value);
@@ -422,7 +425,11 @@ fn parse_email(text: &str) -> Result<Value, String> {
         && text.rsplit_once('@').is_none_or(|(local, domain)| {
             !local.is_empty() && (domain.starts_with('[') || parse_host(domain).is_ok())
         });
-    if shape { Ok(Value::Text(text.to_owned())) } else { Err(format!("`{text}` is not a mail address")) }
+    if shape {
+        Ok(Value::Text(text.to_owned()))
+    } else {
+        Err(format!("`{text}` is not a mail address"))
+    }
 }
 
 fn parse_record_type(text: &str) -> Result<RecordType, String> {

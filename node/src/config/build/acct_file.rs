@@ -191,14 +191,15 @@ fn header_map(setting: &Setting) -> Result<HeaderMap, Diagnostic> {
     let prefix = header.get(..7).filter(|p| p.eq_ignore_ascii_case("header_"));
     let Some(header) = prefix.and_then(|p| header.get(p.len()..)).filter(|h| !h.is_empty()) else {
         let help = "write header_X-Name for the header X-Name";
-        return Err(Diagnostic::error(&setting.item(header), "a header is expected").with_help(help));
+        return Err(
+            Diagnostic::error(&setting.item(header), "a header is expected").with_help(help)
+        );
     };
     match record_fields::find(kind, field) {
         FieldName::Known(field) => Ok(HeaderMap { kind, header: header.to_owned(), field }),
         FieldName::Foreign(_) | FieldName::Unknown => {
             let help = did_you_mean(field, record_fields::names(kind));
-            let error =
-                Diagnostic::error(&setting.item(field), format!("unknown field `{field}`"));
+            let error = Diagnostic::error(&setting.item(field), format!("unknown field `{field}`"));
             Err(error.with_optional_help(help))
         }
     }

@@ -9,8 +9,7 @@ use crate::config::settings::{CertificateFile, ServerTls, SmtpListener, TlsVersi
 use crate::config::value::{Value, parse_bool};
 
 /// Where to listen when nothing is configured: nothing beyond this machine is opened unasked.
-const DEFAULT_LISTENER: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 25);
+const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 25);
 
 /// All listeners: those of one line first, then sections.
 pub(super) fn listeners(root: &Checked, diagnostics: &mut Diagnostics) -> Vec<SmtpListener> {

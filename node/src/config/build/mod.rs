@@ -74,10 +74,8 @@ fn merged(root: &Checked, scope: Scope) -> Vec<(&Checked, Settings)> {
 }
 
 fn levels(root: &Checked, macros: &Macros, diagnostics: &mut Diagnostics) -> Levels {
-    let mut levels = Levels {
-        global: domain_table(std::iter::once(root), macros, diagnostics),
-        ..Levels::default()
-    };
+    let global = domain_table(std::iter::once(root), macros, diagnostics);
+    let mut levels = Levels::new(global);
     for (vmta, parts) in by_name(root, Scope::VirtualMta) {
         let table = domain_table(parts.into_iter(), macros, diagnostics);
         if !table.is_empty() {

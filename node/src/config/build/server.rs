@@ -29,9 +29,8 @@ pub(super) fn server(
         Some((section, _)) => Some(section.name.as_str().into()),
         None => top.path("spool"),
     };
-    let min_free = spools.first().and_then(|(_, own)| {
-        view(Scope::Spool, own).size_bytes("min-free-space")
-    });
+    let min_free =
+        spools.first().and_then(|(_, own)| view(Scope::Spool, own).size_bytes("min-free-space"));
     Server {
         host_name: local_names[0].clone(),
         local_names,
