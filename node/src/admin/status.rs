@@ -68,9 +68,9 @@ fn queue_totals(ports: &Ports) -> (proto::QueueTotals, proto::QueueTotals) {
         let settings = lookup.queue(&name.domain, &name.vmta);
         let (totals, domains) = match settings.delivery_type {
             DeliveryType::Smtp => (&mut smtp, &mut smtp_domains),
-            DeliveryType::Discard { .. } | DeliveryType::File { .. } => {
-                (&mut other, &mut other_domains)
-            }
+            DeliveryType::Discard { .. }
+            | DeliveryType::File { .. }
+            | DeliveryType::Unavailable(_) => (&mut other, &mut other_domains),
         };
         totals.recipients += figures.recipients;
         totals.bytes += figures.bytes;
