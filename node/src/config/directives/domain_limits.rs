@@ -83,6 +83,7 @@ pub(super) const TABLE: &[Directive] = &[
               network.",
         ),
     Directive::new("max-msg-per-hour", DOMAIN, COUNT)
+        .alias_of("max-msg-rate")
         .since("3.0")
         .example("max-msg-per-hour 1000")
         .doc(

@@ -19,7 +19,8 @@ pub(super) const ROUTE: &[Directive] = &[
     .doc(
         "How mail is delivered: by SMTP, into files, or not at all with discard, which counts \
               every recipient as delivered. The methods pipe and http-delivery are known but not \
-              acted on, which is reported when the configuration is loaded.",
+              acted on: mail for such a domain waits until bounce-after, and a warning says so \
+              when the configuration is loaded.",
     ),
     Directive::new("smtp-hosts", DOMAIN, &[Arg::required("HOSTS", Kind::Rest)])
         .example("smtp-hosts mx1.example.net:2525,mx2.example.net;[10.0.0.9]")

@@ -24,12 +24,12 @@ pub(super) const TABLE: &[Directive] = &[
         ),
     Directive::new("always-allow-relaying", GLOBAL, BOOLEAN)
         .default("no")
-        .inert()
         .since("5.0")
         .example("always-allow-relaying no")
         .doc(
-            "Let all clients relay to any domain. It makes an open relay of the server, so Convoy \
-              wants it in a source section, where it is acted on.",
+            "Accept recipients of any domain from every client whose source sections do not say \
+              otherwise. With yes the server is an open relay to all who can reach it; set it in \
+              source sections instead.",
         ),
     Directive::new("always-allow-api-submission", SOURCE, BOOLEAN)
         .default("no")

@@ -7,14 +7,14 @@ use crate::config::directive::{Arg, Directive, Kind};
 pub(super) const GLOBAL_LINES: &[Directive] = &[
     Directive::new("spool", GLOBAL, DIRECTORY)
         .default("/var/spool/convoy")
-        .repeated()
         .at_restart()
         .since("3.0")
         .example("spool /var/spool/convoy")
         .doc(
-            "Directory of the store in which queued messages and the replicated log are kept. \
-              Convoy has one store: when several directories are named, also by sections, the \
-              first counts. The same directive exists as a section with more settings.",
+            "Directory of the store in which queued messages and the replicated log are kept. The \
+              same directive exists as a section with more settings, which comes first. Convoy has \
+              one store: of several lines the last counts, of several sections the first, and the \
+              others are warned about.",
         ),
     Directive::new("spool-delete-corrupted", GLOBAL, BOOLEAN)
         .default("no")
@@ -27,10 +27,12 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
         &[Arg::required("MEGABYTES", Kind::Integer { min: 0, max: 4294967295 })],
     )
     .default("0")
-    .inert()
     .since("3.0")
     .example("spool-min-free-space 500")
-    .doc("Old form of min-free-space in a spool section. A bare number counts megabytes here."),
+    .doc(
+        "Old form of min-free-space in a spool section, which comes first where both are \
+              given. The number counts megabytes.",
+    ),
     Directive::new("spool-max-recipients", GLOBAL, &[Arg::required("N or auto", Kind::Word)])
         .default("auto")
         .inert()

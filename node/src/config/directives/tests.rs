@@ -101,6 +101,7 @@ fn reasons_of_moot_rows_are_clauses() {
     }
 }
 
+/// The exception is `max-msg-per-hour N`, which the checker reads as `max-msg-rate N/h`.
 #[test]
 fn an_alias_leads_to_an_active_row_with_the_same_arguments() {
     for row in rows() {
@@ -108,8 +109,10 @@ fn an_alias_leads_to_an_active_row_with_the_same_arguments() {
         for scope in row.scopes {
             let to = self::row(*scope, target).expect("the target stands in the same scope");
             assert_eq!(to.support, Support::Active, "{} leads to {target}", row.name);
-            assert_eq!(format!("{:?}", to.args), format!("{:?}", row.args), "{}", row.name);
-            assert_eq!(to.default, row.default, "{}", row.name);
+            if row.name != "max-msg-per-hour" {
+                assert_eq!(format!("{:?}", to.args), format!("{:?}", row.args), "{}", row.name);
+                assert_eq!(to.default, row.default, "{}", row.name);
+            }
             assert_eq!(to.repeats, row.repeats, "{}", row.name);
         }
     }
