@@ -139,6 +139,8 @@ pub enum Kind {
     Path,
     /// An IP address.
     Address,
+    /// An IP address, with a port where it is not the usual one: `127.0.0.1:5353`, `[::1]:5353`.
+    Endpoint,
     /// An address with a prefix length, abbreviated forms included (`0/0`, `10.1.0/24`).
     Network,
     /// `ADDRESS[:PORT]` or `[v6]:PORT`, or a network form with port as listeners have.

@@ -17,7 +17,6 @@ pub(super) const TABLE: &[Directive] = &[
               feedback-loop. It may stand once in a file's section.",
         ),
     Directive::new("record-fields", ACCT_FILE, &[Arg::required("TYPE FIELDS", Kind::RecordFields)])
-        .default("*")
         .repeated()
         .since("3.0")
         .example("record-fields d timeLogged,orig,rcpt,header_X-Campaign,!jobId")
@@ -25,7 +24,7 @@ pub(super) const TABLE: &[Directive] = &[
             "Columns of one record type: field names in the order wanted, an asterisk for the \
               standard set, a name with an exclamation mark to leave a field out, header_NAME for \
               a header of the message, arf_NAME for one of a complaint report. The column type \
-              always comes first.",
+              always comes first. A type without such a line has the standard set.",
         ),
     Directive::new("move-to", ACCT_FILE, DIRECTORY).example("move-to /var/log/convoy/done").doc(
         "Directory on the same file system to which finished files are moved. Without it they \

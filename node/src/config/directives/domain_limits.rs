@@ -22,12 +22,14 @@ pub(super) const TABLE: &[Directive] = &[
         .example("backoff-max-smtp-out 1")
         .doc("As max-smtp-out, while the queue is in backoff mode."),
     Directive::new("source-ip-max-smtp-out", DOMAIN, NETWORK_LIMIT)
-        .default("unlimited")
         .inert()
         .repeated()
         .since("5.0")
         .example("source-ip-max-smtp-out 10.0.0.0/24 5")
-        .doc("Most simultaneous connections of the queue from each local address of the network."),
+        .doc(
+            "Most simultaneous connections of the queue from each local address of the network. \
+              Addresses for which there is no such line have no limit of their own.",
+        ),
     Directive::new("max-smtp-out-per-source-ip", DOMAIN, LIMIT)
         .default("unlimited")
         .inert()
@@ -49,14 +51,13 @@ pub(super) const TABLE: &[Directive] = &[
               max-connect-rate holds then too.",
         ),
     Directive::new("source-ip-max-connect-rate", DOMAIN, NETWORK_RATE)
-        .default("unlimited")
         .inert()
         .repeated()
         .since("5.0")
         .example("source-ip-max-connect-rate 10.0.0.0/24 10/m")
         .doc(
             "Most new connections of the queue in the period from each local address of the \
-              network.",
+              network. Addresses for which there is no such line have no limit of their own.",
         ),
     Directive::new("max-msg-rate", DOMAIN, RATE)
         .default("unlimited")
@@ -73,14 +74,13 @@ pub(super) const TABLE: &[Directive] = &[
               holds then too.",
         ),
     Directive::new("source-ip-max-msg-rate", DOMAIN, NETWORK_RATE)
-        .default("unlimited")
         .inert()
         .repeated()
         .since("5.0")
         .example("source-ip-max-msg-rate 10.0.0.0/24 100/h")
         .doc(
             "Most recipients that the queue attempts in the period from each local address of the \
-              network.",
+              network. Addresses for which there is no such line have no limit of their own.",
         ),
     Directive::new("max-msg-per-hour", DOMAIN, COUNT)
         .alias_of("max-msg-rate")
@@ -113,14 +113,13 @@ pub(super) const TABLE: &[Directive] = &[
               max-data-volume-rate holds then too.",
         ),
     Directive::new("source-ip-max-data-volume-rate", DOMAIN, NETWORK_DATA_RATE)
-        .default("unlimited")
         .inert()
         .repeated()
         .since("5.0")
         .example("source-ip-max-data-volume-rate 10.0.0.0/24 500m/h")
         .doc(
             "Most bytes delivered with success in the period from each local address of the \
-              network.",
+              network. Addresses for which there is no such line have no limit of their own.",
         ),
     Directive::new("max-msg-per-connection", DOMAIN, LIMIT)
         .default("0")

@@ -1,7 +1,7 @@
 //! Top level: who this server is, which addresses and names it uses, whom it relays for.
 
 use super::terms::{
-    ADDRESS, BOOLEAN, COUNT, DOMAIN_KEY, EMAIL, FILE, GLOBAL, HOST, NAME, NETWORK_LIMIT, PATTERN,
+    BOOLEAN, COUNT, DOMAIN_KEY, EMAIL, FILE, GLOBAL, HOST, NAME, NETWORK_LIMIT, PATTERN,
     SIZE_LIMIT, SOURCE_HOST, TEXT, WORD,
 };
 use crate::config::directive::{Arg, Directive, Kind, Scope};
@@ -44,13 +44,13 @@ pub(super) const IDENTITY: &[Directive] = &[
               virtual MTA and those without an address of their own; without any, the system \
               chooses.",
         ),
-    Directive::new("name-server", GLOBAL, ADDRESS)
+    Directive::new("name-server", GLOBAL, &[Arg::required("ADDRESS[:PORT]", Kind::Endpoint)])
         .repeated()
         .since("3.0")
         .example("name-server 127.0.0.1")
         .doc(
-            "DNS server to ask, on port 53. Several are used in turn. Without it the resolver \
-              configuration of the system is used.",
+            "DNS server to ask, on port 53 unless another one is given. Several are used in turn. \
+              Without it the resolver configuration of the system is used.",
         ),
     Directive::new(
         "edns-udp-length",

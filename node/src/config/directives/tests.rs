@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{SECTIONS, TABLES};
+use crate::config::Config;
 use crate::config::directive::{Applies, Directive, Kind, Scope, Support};
 
 /// `scope name` of every directive of the reference and of Convoy, one a line.
@@ -178,4 +179,90 @@ fn only_what_needs_a_restart_says_so() {
         expected.iter().collect::<HashSet<_>>(),
         "{restart:?}"
     );
+}
+
+/// What the examples name: sources, virtual MTAs, lists.
+const NAMED: &str = "
+    host-name mail.example.com
+    smtp-server-tls-certificate /etc/convoy/mail.pem
+    domain-macro isp yahoo.example
+    <source customers>
+    </source>
+    <source-group customers>
+    </source-group>
+    <virtual-mta news>
+    </virtual-mta>
+    <virtual-mta news-1>
+    </virtual-mta>
+    <virtual-mta news-new>
+    </virtual-mta>
+    <virtual-mta other>
+    </virtual-mta>
+    <virtual-mta-pool default-pool>
+        virtual-mta news
+    </virtual-mta-pool>
+    <virtual-mta-pool last-resort>
+        virtual-mta other
+    </virtual-mta-pool>
+    <address-list unsubscribed>
+    </address-list>
+    <address-list complained>
+    </address-list>
+    <pattern-list by-sender>
+    </pattern-list>
+    <smtp-pattern-list backoff>
+    </smtp-pattern-list>
+    <rewrite-list brand>
+    </rewrite-list>
+    <proxy egress-1>
+    </proxy>
+    <proxy egress-2>
+    </proxy>
+";
+
+/// A configuration in which `line` stands in a section of `scope`.
+fn configuration(scope: Scope, line: &str) -> String {
+    let tag = |scope: Scope| {
+        let section = SECTIONS.iter().find(|s| s.scope == scope).expect("every section has a row");
+        section.example
+    };
+    let inner = match scope {
+        Scope::Global => return format!("{NAMED}\n{line}\n"),
+        // Without a password there is no user.
+        Scope::SmtpUser if !line.starts_with("password") => format!("password s3cret\n{line}"),
+        _ => line.to_owned(),
+    };
+    let outer = Scope::ALL.into_iter().find(|outer| scope.allowed_in(*outer)).expect("a parent");
+    let within = format!("{}\n{inner}\n</{}>", tag(scope), scope.tag());
+    match outer {
+        Scope::Global => format!("{NAMED}\n{within}\n"),
+        outer => format!("{NAMED}\n{}\n{within}\n</{}>\n", tag(outer), outer.tag()),
+    }
+}
+
+/// Reads `line` in a section of `scope`; what is wrong with it otherwise.
+fn read(scope: Scope, line: &str) -> Result<Config, String> {
+    Config::from_text(&configuration(scope, line)).map_err(|diagnostics| {
+        let errors = diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string);
+        format!("{line}\n{}", errors.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+#[test]
+fn every_example_is_read_in_its_sections() {
+    let mut wrong = Vec::new();
+    for row in rows().filter(|r| r.name != "include") {
+        wrong.extend(row.scopes.iter().filter_map(|scope| read(*scope, row.example).err()));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn every_default_can_be_written() {
+    let mut wrong = Vec::new();
+    for row in rows().filter(|r| !r.default.is_empty()) {
+        let line = format!("{} {}", row.name, row.default);
+        wrong.extend(row.scopes.iter().filter_map(|scope| read(*scope, &line).err()));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }

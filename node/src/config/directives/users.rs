@@ -12,7 +12,7 @@ pub(super) const USER_LINES: &[Directive] = &[
     )
     .default("password")
     .since("5.0")
-    .example("authentication-method certificate")
+    .example("authentication-method password")
     .doc(
         "How the user proves to be the user: by password, or by the client certificate shown \
               in the TLS handshake. The method system, an account of the operating system, is \
