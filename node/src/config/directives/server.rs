@@ -155,8 +155,8 @@ pub(super) const RELAY: &[Directive] = &[
         .since("5.0")
         .example("invalid-virtual-mta-fallback default-pool")
         .doc(
-            "Virtual MTA for messages that named an unknown one, where reject-invalid-virtual-mta \
-              is off.",
+            "Where reject-invalid-virtual-mta is off, the virtual MTA that sends messages whose \
+              own choice does not exist.",
         ),
     Directive::new(
         "include-headers-from",
