@@ -1,1 +1,0 @@
-//! Effective settings for display.
