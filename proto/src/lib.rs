@@ -8,3 +8,15 @@
 pub mod storage {
     tonic::include_proto!("convoy.storage.v1");
 }
+
+/// `convoy.admin.v1`: what `mtactl` asks of a node.
+#[allow(
+    clippy::all,
+    clippy::use_self,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated code"
+)]
+pub mod admin {
+    tonic::include_proto!("convoy.admin.v1");
+}

@@ -104,8 +104,8 @@ async fn aiosmtpd(directory: &Path) -> Result<(Child, u16)> {
 }
 
 const AIOSMTPD: &str = r#"
-import ssl, sys, time
-from aiosmtpd.controller import Controller
+import asyncio, ssl, sys
+from aiosmtpd.smtp import SMTP
 certificate, folder = sys.argv[1:3]
 class Handler:
     n = 0
@@ -116,16 +116,13 @@ class Handler:
         return "250 2.0.0 stored"
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(certificate)
-controller = Controller(Handler(), hostname="127.0.0.1", port=0, tls_context=context,
-                        require_starttls=True, ready_timeout=30)
-class Ephemeral(Controller):
-    def _trigger_server(self):
-        pass
-controller.__class__ = Ephemeral
-controller.start()
-print(controller.server.sockets[0].getsockname()[1], flush=True)
-while True:
-    time.sleep(60)
+async def main():
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(Handler(), hostname="aiosmtpd.example", tls_context=context,
+                     require_starttls=True), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
 "#;
 
 #[tokio::test(flavor = "multi_thread")]

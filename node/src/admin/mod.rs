@@ -1,1 +1,27 @@
 //! Administration: the gRPC service behind `mtactl`, counters and recent events.
+//!
+//! Owns the monitor's windows and nothing else: it asks the queue's [`Inspect`] door and the
+//! traits in [`ports`], and turns what they say into typed replies. It refuses what would be
+//! unbounded: lists are streamed page by page, operations are cut into entries of bounded size.
+//!
+//! [`Inspect`]: crate::queue::door::Inspect
+
+mod filter;
+pub mod monitor;
+mod operate;
+pub mod ports;
+mod recipients;
+mod resolve;
+mod service;
+mod show;
+pub mod socket;
+mod status;
+mod switch;
+mod upkeep;
+mod walk;
+pub mod window;
+
+pub use service::{API_KEY, CheckApi, Ports, Service, server};
+
+#[cfg(test)]
+mod double;

@@ -83,6 +83,14 @@ pub enum Scope {
     GmImprinter,
 }
 
+/// What a section's tag takes behind its name; the text says what the manual calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagArgument {
+    None,
+    Optional(&'static str),
+    Required(&'static str),
+}
+
 /// One argument.
 #[derive(Clone, Copy, Debug)]
 pub struct Arg {
@@ -131,6 +139,8 @@ pub enum Kind {
     Path,
     /// An IP address.
     Address,
+    /// An IP address, with a port where it is not the usual one: `127.0.0.1:5353`, `[::1]:5353`.
+    Endpoint,
     /// An address with a prefix length, abbreviated forms included (`0/0`, `10.1.0/24`).
     Network,
     /// `ADDRESS[:PORT]` or `[v6]:PORT`, or a network form with port as listeners have.
@@ -241,15 +251,11 @@ impl Directive {
     }
 }
 
-/// A section: where it may be opened, what stands beside its tag, what it is for.
+/// A section: what it is for. Where it may be opened and what its tag takes, [`Scope`] says.
 #[derive(Clone, Copy, Debug)]
 pub struct Section {
     /// Scope of the lines inside; its tag is [`Scope::tag`].
     pub scope: Scope,
-    /// Scopes in which it may be opened.
-    pub parents: &'static [Scope],
-    /// What stands between tag and `>`.
-    pub args: &'static [Arg],
     /// Does Convoy act on it? [`Support::Alias`] does not occur.
     pub support: Support,
     /// First version known to have it.
@@ -275,6 +281,100 @@ impl Arg {
 }
 
 impl Scope {
+    /// All sections, in the order of the manual.
+    pub const ALL: [Self; 28] = [
+        Self::Global,
+        Self::SmtpListener,
+        Self::Source,
+        Self::SourceGroup,
+        Self::SmtpUser,
+        Self::Domain,
+        Self::VirtualMta,
+        Self::VirtualMtaPool,
+        Self::AcctFile,
+        Self::Spool,
+        Self::BounceProcessor,
+        Self::FeedbackLoopProcessor,
+        Self::AddressList,
+        Self::EmailPatterns,
+        Self::PatternList,
+        Self::SmtpPatternList,
+        Self::RewriteList,
+        Self::DomainKeyList,
+        Self::BounceCategoryPatterns,
+        Self::MxRollupList,
+        Self::Dns,
+        Self::TransmissionsApi,
+        Self::TransmissionsApiListener,
+        Self::Proxy,
+        Self::Vault,
+        Self::Signals,
+        Self::SignalsFilter,
+        Self::GmImprinter,
+    ];
+
+    /// The section that a tag opens, in any case.
+    #[must_use]
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| *s != Self::Global && s.tag().eq_ignore_ascii_case(tag))
+    }
+
+    /// What the tag takes behind its name.
+    #[must_use]
+    pub const fn tag_argument(self) -> TagArgument {
+        match self {
+            Self::SmtpListener => TagArgument::Required("ADDRESS:PORT"),
+            Self::Source => TagArgument::Required("NETWORK or NAME"),
+            Self::Domain => TagArgument::Required("DOMAIN"),
+            Self::AcctFile => TagArgument::Required("FILE or |COMMAND"),
+            Self::Spool => TagArgument::Required("DIRECTORY"),
+            Self::TransmissionsApiListener => TagArgument::Required("ADDRESS:PORT"),
+            Self::SourceGroup
+            | Self::SmtpUser
+            | Self::VirtualMta
+            | Self::VirtualMtaPool
+            | Self::PatternList
+            | Self::SmtpPatternList
+            | Self::RewriteList
+            | Self::DomainKeyList
+            | Self::Proxy => TagArgument::Required("NAME"),
+            Self::AddressList => TagArgument::Optional("NAME"),
+            Self::Global
+            | Self::BounceProcessor
+            | Self::FeedbackLoopProcessor
+            | Self::EmailPatterns
+            | Self::BounceCategoryPatterns
+            | Self::MxRollupList
+            | Self::Dns
+            | Self::TransmissionsApi
+            | Self::Vault
+            | Self::Signals
+            | Self::SignalsFilter
+            | Self::GmImprinter => TagArgument::None,
+        }
+    }
+
+    /// May this section stand directly in `outer`?
+    #[must_use]
+    pub const fn allowed_in(self, outer: Self) -> bool {
+        match self {
+            Self::Domain => {
+                matches!(outer, Self::Global | Self::VirtualMta | Self::VirtualMtaPool)
+            }
+            Self::AddressList => {
+                matches!(outer, Self::Global | Self::BounceProcessor | Self::FeedbackLoopProcessor)
+            }
+            Self::EmailPatterns => {
+                matches!(outer, Self::BounceProcessor | Self::FeedbackLoopProcessor)
+            }
+            Self::SignalsFilter => matches!(outer, Self::Global | Self::Signals),
+            Self::TransmissionsApiListener => {
+                matches!(outer, Self::Global | Self::TransmissionsApi)
+            }
+            _ => matches!(outer, Self::Global),
+        }
+    }
+
     /// Name of the section's tag; empty for the top level.
     #[must_use]
     pub const fn tag(self) -> &'static str {

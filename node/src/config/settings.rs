@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::position::Position;
+use super::rules::Rules;
 use crate::message::RecordType;
 
 /// A checked configuration.
@@ -28,6 +30,21 @@ pub struct Config {
     pub pools: HashMap<String, VirtualMtaPool>,
     /// `<acct-file>`, in file order.
     pub acct_files: Vec<AcctFile>,
+    /// The files that directives name, for checks that they exist.
+    pub file_positions: Vec<FileReference>,
+    /// What [`Lookup`] answers from.
+    pub(super) rules: Rules,
+}
+
+/// A file that a directive names. Configuration is checked without looking at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileReference {
+    /// As configured.
+    pub path: PathBuf,
+    /// Where it is named.
+    pub position: Position,
+    /// The directive that names it.
+    pub directive: &'static str,
 }
 
 /// Settings of the server as a whole.
@@ -325,6 +342,9 @@ pub enum DeliveryType {
         /// `file-destination`, `$` macros not yet expanded.
         destination: String,
     },
+    /// A type that is understood and that Convoy does not have (`pipe`, `http-delivery`): nothing
+    /// is sent, the mail waits until `bounce-after`.
+    Unavailable(String),
 }
 
 /// `file-format`.

@@ -4,6 +4,7 @@
 //! the sockets. Nothing here knows tokio, TLS libraries or files.
 
 pub mod address;
+pub mod client;
 pub mod command;
 pub mod parameter;
 pub mod reply;

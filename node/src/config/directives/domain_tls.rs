@@ -72,7 +72,7 @@ pub(super) const TABLE: &[Directive] = &[
               require-starttls.",
         ),
     Directive::new("smtp-tls-allow-tlsv1.1", DOMAIN, BOOLEAN)
-        .default("yes")
+        .default("no")
         .since("5.0")
         .moot(OLD_TLS)
         .example("smtp-tls-allow-tlsv1.1 no")

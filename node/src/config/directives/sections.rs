@@ -1,14 +1,12 @@
-//! The sections of the language: where each may be opened and what its tag takes.
+//! The sections of the language and what each is for.
 
-use super::terms::{DIRECTORY, GLOBAL, NAME, SIGNALS};
-use crate::config::directive::{Arg, Kind, Scope, Section, Support};
+use super::terms::GOODMAIL;
+use crate::config::directive::{Scope, Section, Support};
 
 /// All sections, in the order of the manual.
 pub const SECTIONS: &[Section] = &[
     Section {
         scope: Scope::SmtpListener,
-        parents: GLOBAL,
-        args: &[Arg::required("ADDRESS:PORT", Kind::Listen)],
         support: Support::Active,
         since: "5.0",
         doc: "One listener with settings of its own. The same address and port may be given only \
@@ -17,8 +15,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::Source,
-        parents: GLOBAL,
-        args: &[Arg::required("CIDR or NAME", Kind::Word)],
         support: Support::Active,
         since: "3.0",
         doc: "What clients of a network, or clients that were assigned a name, may do and how \
@@ -30,8 +26,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::SourceGroup,
-        parents: GLOBAL,
-        args: NAME,
         support: Support::Inert,
         since: "5.0",
         doc: "Limits on inbound connections that several sources share.",
@@ -39,8 +33,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::SmtpUser,
-        parents: GLOBAL,
-        args: NAME,
         support: Support::Active,
         since: "3.0",
         doc: "A user who may authenticate by SMTP AUTH or by a client certificate.",
@@ -48,8 +40,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::Domain,
-        parents: &[Scope::Global, Scope::VirtualMta, Scope::VirtualMtaPool],
-        args: &[Arg::required("DOMAIN", Kind::DomainPattern)],
         support: Support::Active,
         since: "3.0",
         doc: "How mail is delivered to recipients of the matching domains. All matching sections \
@@ -60,8 +50,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::VirtualMta,
-        parents: GLOBAL,
-        args: NAME,
         support: Support::Active,
         since: "3.0",
         doc: "A sender identity: source addresses, host name and settings of its own. Each virtual \
@@ -70,8 +58,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::VirtualMtaPool,
-        parents: GLOBAL,
-        args: NAME,
         support: Support::Active,
         since: "3.0",
         doc: "Virtual MTAs among which messages are distributed in turn. Pools and virtual MTAs \
@@ -80,8 +66,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::AcctFile,
-        parents: GLOBAL,
-        args: &[Arg::required("FILE or |COMMAND", Kind::Rest)],
         support: Support::Active,
         since: "3.0",
         doc: "An accounting file, or a program that reads accounting records on its standard \
@@ -90,8 +74,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::BounceCategoryPatterns,
-        parents: GLOBAL,
-        args: &[],
         support: Support::Active,
         since: "3.0",
         doc: "Sorts bounces into categories for the accounting field bounceCat. Each line is a \
@@ -102,8 +84,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::Spool,
-        parents: GLOBAL,
-        args: DIRECTORY,
         support: Support::Active,
         since: "4.5",
         doc: "The directory in which queued mail is kept. Convoy keeps one store: the first \
@@ -112,8 +92,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::Dns,
-        parents: GLOBAL,
-        args: &[],
         support: Support::Inert,
         since: "5.0",
         doc: "Domains whose DNS records are kept fresh in the cache.",
@@ -121,8 +99,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::BounceProcessor,
-        parents: GLOBAL,
-        args: &[],
         support: Support::Inert,
         since: "3.0",
         doc: "Reads bounce messages that come back by mail and writes accounting records of type \
@@ -131,8 +107,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::FeedbackLoopProcessor,
-        parents: GLOBAL,
-        args: &[],
         support: Support::Inert,
         since: "4.5",
         doc: "Reads complaint reports of mailbox providers and writes accounting records of type \
@@ -141,8 +115,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::AddressList,
-        parents: &[Scope::Global, Scope::BounceProcessor, Scope::FeedbackLoopProcessor],
-        args: &[Arg::optional("NAME", Kind::Name)],
         support: Support::Inert,
         since: "4.5",
         doc: "A set of addresses and domains: inside a processor the recipients whose mail it \
@@ -151,8 +123,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::EmailPatterns,
-        parents: &[Scope::BounceProcessor, Scope::FeedbackLoopProcessor],
-        args: &[Arg::optional("NAME", Kind::Name)],
         support: Support::Inert,
         since: "4.5",
         doc: "Expressions by which a processor reads reports of unusual form.",
@@ -160,8 +130,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::PatternList,
-        parents: GLOBAL,
-        args: NAME,
         support: Support::Inert,
         since: "4.5",
         doc: "Chooses virtual MTA or priority of a message by its headers or envelope. The list \
@@ -170,8 +138,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::SmtpPatternList,
-        parents: GLOBAL,
-        args: NAME,
         support: Support::Inert,
         since: "4.5",
         doc: "What to do upon certain replies of receiving servers, for instance to enter backoff \
@@ -180,8 +146,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::MxRollupList,
-        parents: GLOBAL,
-        args: &[],
         support: Support::Inert,
         since: "4.5",
         doc: "Puts domains that share mail exchangers into one queue.",
@@ -189,8 +153,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::RewriteList,
-        parents: GLOBAL,
-        args: NAME,
         support: Support::Inert,
         since: "5.0",
         doc: "Rewrites envelope senders and From domains.",
@@ -198,8 +160,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::DomainKeyList,
-        parents: GLOBAL,
-        args: NAME,
         support: Support::Inert,
         since: "5.0",
         doc: "DKIM keys that a message chooses by its x-dkim-options header.",
@@ -207,8 +167,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::TransmissionsApi,
-        parents: GLOBAL,
-        args: &[],
         support: Support::Inert,
         since: "5.0",
         doc: "Settings of the HTTP interface for submitting mail.",
@@ -216,8 +174,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::TransmissionsApiListener,
-        parents: GLOBAL,
-        args: &[Arg::required("ADDRESS:PORT", Kind::Listen)],
         support: Support::Inert,
         since: "5.0",
         doc: "Where the HTTP interface for submitting mail is offered; it always speaks TLS.",
@@ -225,8 +181,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::Proxy,
-        parents: GLOBAL,
-        args: NAME,
         support: Support::Inert,
         since: "5.0r5",
         doc: "A HAProxy-protocol proxy through which mail can be sent.",
@@ -234,8 +188,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::Vault,
-        parents: GLOBAL,
-        args: &[],
         support: Support::Inert,
         since: "5.0r5",
         doc: "A HashiCorp Vault server that holds DKIM keys.",
@@ -243,8 +195,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::Signals,
-        parents: GLOBAL,
-        args: &[],
         support: Support::Inert,
         since: "5.0",
         doc: "Upload of delivery events to SparkPost Signals.",
@@ -252,8 +202,6 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::SignalsFilter,
-        parents: SIGNALS,
-        args: &[],
         support: Support::Inert,
         since: "5.0",
         doc: "Which messages are reported to SparkPost Signals.",
@@ -261,9 +209,7 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         scope: Scope::GmImprinter,
-        parents: GLOBAL,
-        args: &[],
-        support: Support::Moot("the service behind Goodmail tokens no longer exists"),
+        support: Support::Moot(GOODMAIL),
         since: "3.0",
         doc: "Was the imprinter of Goodmail certified mail, a service that no longer exists.",
         example: "<gm-imprinter>",

@@ -98,7 +98,9 @@ pub(super) const SUITES: &str =
 /// The cipher string of all scopes.
 pub(super) const STRONG_CIPHERS: &str = "HIGH:!ADH:@STRENGTH";
 /// Why a switch for an old version of TLS is moot.
-pub(super) const OLD_TLS: &str = "only TLS 1.2 and TLS 1.3 are ever spoken; this changes nothing";
+pub(super) const OLD_TLS: &str = "only TLS 1.2 and TLS 1.3 are ever spoken";
 /// Why the length of Diffie-Hellman parameters is moot.
 pub(super) const NO_DHE: &str = "keys are agreed over elliptic curves only, so there are no \
      Diffie-Hellman parameters whose length could be chosen";
+/// Why what belongs to Goodmail is moot.
+pub(super) const GOODMAIL: &str = "the service behind Goodmail tokens no longer exists";

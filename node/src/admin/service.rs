@@ -1,0 +1,294 @@
+//! The service: one method per call, each a line that names the file where the work is done.
+
+use std::sync::Arc;
+
+use convoy_proto::admin as proto;
+use convoy_proto::admin::admin_server::{Admin, AdminServer};
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Request, Response, Status};
+
+use super::monitor::Monitor;
+use super::ports::{AccountingPort, DeliveryPort, IngressPort, Refusal, RuntimePort};
+use super::{operate, recipients, resolve, show, status, upkeep};
+use crate::dns::Resolve;
+use crate::queue::door::{Inspect, ReportError};
+
+/// All that administration asks.
+pub struct Ports {
+    /// The queue.
+    pub queue: Arc<dyn Inspect>,
+    /// Reception.
+    pub ingress: Arc<dyn IngressPort>,
+    /// Delivery.
+    pub delivery: Arc<dyn DeliveryPort>,
+    /// Accounting.
+    pub accounting: Arc<dyn AccountingPort>,
+    /// The runtime.
+    pub runtime: Arc<dyn RuntimePort>,
+    /// The resolver that delivery uses.
+    pub dns: Arc<dyn Resolve>,
+    /// Filled by [`super::monitor::run`].
+    pub monitor: Arc<Monitor>,
+    /// Held while the operator's switches are read, changed and written.
+    pub switching: tokio::sync::Mutex<()>,
+}
+
+/// The administration service of a node.
+#[derive(Clone)]
+pub struct Service {
+    ports: Arc<Ports>,
+}
+
+impl Service {
+    /// A service that asks `ports`.
+    #[must_use]
+    pub const fn new(ports: Arc<Ports>) -> Self {
+        Self { ports }
+    }
+}
+
+/// Metadata key in which a client says which [`proto::Api`] it speaks.
+pub const API_KEY: &str = "convoy-api";
+
+/// Refuses clients that speak a newer API than this node.
+pub type CheckApi = fn(Request<()>) -> Result<Request<()>, Status>;
+
+/// The service as tonic serves it.
+#[must_use]
+pub fn server(service: Service) -> InterceptedService<AdminServer<Service>, CheckApi> {
+    AdminServer::with_interceptor(service, check_api)
+}
+
+fn check_api(request: Request<()>) -> Result<Request<()>, Status> {
+    let ours = proto::Api::Current as u32;
+    let theirs: Option<u32> =
+        request.metadata().get(API_KEY).and_then(|v| v.to_str().ok()?.parse().ok());
+    match theirs {
+        Some(theirs) if theirs > ours => Err(Status::failed_precondition(format!(
+            "mtactl speaks version {theirs} of the administration protocol and this mtad version \
+             {ours}: use the mtactl that came with it ({})",
+            env!("CARGO_PKG_VERSION")
+        ))),
+        Some(_) | None => Ok(request),
+    }
+}
+
+/// A streamed reply.
+pub(super) type Stream<T> = ReceiverStream<Result<T, Status>>;
+
+/// Items that may wait for a slow client.
+const ITEMS_WAITING: usize = 64;
+
+/// A reply that a task of its own produces. The task ends when the client goes away: sending then
+/// fails.
+pub(super) fn stream<T, F>(
+    produce: impl FnOnce(mpsc::Sender<Result<T, Status>>) -> F + Send + 'static,
+) -> Stream<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<(), Status>> + Send + 'static,
+{
+    let (items, reply) = mpsc::channel(ITEMS_WAITING);
+    tokio::spawn(async move {
+        if let Err(status) = produce(items.clone()).await {
+            let _gone = items.send(Err(status)).await;
+        }
+    });
+    ReceiverStream::new(reply)
+}
+
+/// The request itself is at fault.
+pub(super) fn refused(error: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// The queue did not record an operation.
+pub(super) fn not_recorded(error: ReportError) -> Status {
+    match error {
+        ReportError::LostLeadership => Status::unavailable(
+            "another node leads the partition now: what was done so far stays done; repeat the \
+             command there",
+        ),
+        ReportError::Stopping => Status::unavailable("mtad is stopping"),
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Refused(text) => Self::failed_precondition(text),
+            Refusal::Unavailable(text) => Self::unavailable(text),
+            Refusal::Failed(text) => Self::internal(text),
+        }
+    }
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+/// Boxes the future, so that the large ones do not swell the generated code, and wraps the reply.
+fn reply<'a, T: 'a>(
+    work: impl Future<Output = Result<T, Status>> + Send + 'a,
+) -> BoxFuture<'a, Reply<T>> {
+    Box::pin(async move { work.await.map(Response::new) })
+}
+
+#[tonic::async_trait]
+impl Admin for Service {
+    async fn version(&self, _: Request<proto::VersionRequest>) -> Reply<proto::VersionReply> {
+        Ok(Response::new(status::version(&self.ports)))
+    }
+
+    async fn status(&self, _: Request<proto::StatusRequest>) -> Reply<proto::StatusReply> {
+        Ok(Response::new(status::status(&self.ports)))
+    }
+
+    type QueuesStream = Stream<proto::QueueItem>;
+
+    async fn queues(&self, request: Request<proto::QueuesRequest>) -> Reply<Self::QueuesStream> {
+        reply(show::queues(&self.ports, request.into_inner())).await
+    }
+
+    type DomainsStream = Stream<proto::DomainItem>;
+
+    async fn domains(&self, request: Request<proto::DomainsRequest>) -> Reply<Self::DomainsStream> {
+        reply(show::domains(&self.ports, request.into_inner())).await
+    }
+
+    type VmtasStream = Stream<proto::VmtaItem>;
+
+    async fn vmtas(&self, request: Request<proto::VmtasRequest>) -> Reply<Self::VmtasStream> {
+        reply(show::vmtas(&self.ports, request.into_inner())).await
+    }
+
+    type JobsStream = Stream<proto::JobItem>;
+
+    async fn jobs(&self, request: Request<proto::JobsRequest>) -> Reply<Self::JobsStream> {
+        Ok(Response::new(show::jobs(&self.ports, &request.into_inner())))
+    }
+
+    async fn settings(
+        &self,
+        request: Request<proto::SettingsRequest>,
+    ) -> Reply<proto::SettingsReply> {
+        upkeep::settings(&self.ports, &request.into_inner()).map(Response::new)
+    }
+
+    async fn message(&self, request: Request<proto::MessageRequest>) -> Reply<proto::MessageReply> {
+        reply(recipients::message(&self.ports, &request.into_inner().id)).await
+    }
+
+    type ListStream = Stream<proto::ListItem>;
+
+    async fn list(&self, request: Request<proto::ListRequest>) -> Reply<Self::ListStream> {
+        recipients::list(&self.ports, &request.into_inner()).map(Response::new)
+    }
+
+    type DeleteStream = Stream<proto::DeleteProgress>;
+
+    async fn delete(&self, request: Request<proto::DeleteRequest>) -> Reply<Self::DeleteStream> {
+        recipients::delete(&self.ports, &request.into_inner()).map(Response::new)
+    }
+
+    async fn pause_queue(
+        &self,
+        request: Request<proto::QueueRequest>,
+    ) -> Reply<proto::SwitchReply> {
+        reply(operate::pause_queue(&self.ports, &request.into_inner().pattern)).await
+    }
+
+    async fn resume_queue(
+        &self,
+        request: Request<proto::QueueRequest>,
+    ) -> Reply<proto::SwitchReply> {
+        reply(operate::resume_queue(&self.ports, &request.into_inner().pattern)).await
+    }
+
+    async fn pause_job(&self, request: Request<proto::JobRequest>) -> Reply<proto::SwitchReply> {
+        reply(operate::pause_job(&self.ports, &request.into_inner().id)).await
+    }
+
+    async fn resume_job(&self, request: Request<proto::JobRequest>) -> Reply<proto::SwitchReply> {
+        reply(operate::resume_job(&self.ports, &request.into_inner().id)).await
+    }
+
+    async fn set_queue_mode(
+        &self,
+        request: Request<proto::SetQueueModeRequest>,
+    ) -> Reply<proto::SwitchReply> {
+        reply(operate::set_mode(&self.ports, &request.into_inner())).await
+    }
+
+    async fn schedule(
+        &self,
+        request: Request<proto::ScheduleRequest>,
+    ) -> Reply<proto::ScheduleReply> {
+        reply(operate::schedule(&self.ports, &request.into_inner())).await
+    }
+
+    type TraceStream = Stream<proto::TraceLine>;
+
+    async fn trace(&self, request: Request<proto::TraceRequest>) -> Reply<Self::TraceStream> {
+        reply(resolve::trace(&self.ports, request.into_inner())).await
+    }
+
+    type ResolveStream = Stream<proto::ResolveStep>;
+
+    async fn resolve(&self, request: Request<proto::ResolveRequest>) -> Reply<Self::ResolveStream> {
+        resolve::resolve(&self.ports, request.into_inner()).map(Response::new)
+    }
+
+    async fn clear_dns_cache(
+        &self,
+        _: Request<proto::ClearDnsCacheRequest>,
+    ) -> Reply<proto::ClearDnsCacheReply> {
+        self.ports.dns.clear_cache();
+        Ok(Response::new(proto::ClearDnsCacheReply {}))
+    }
+
+    async fn reload(&self, _: Request<proto::ReloadRequest>) -> Reply<proto::ReloadReply> {
+        reply(upkeep::reload(&self.ports)).await
+    }
+
+    async fn config_check(
+        &self,
+        request: Request<proto::ConfigCheckRequest>,
+    ) -> Reply<proto::ConfigCheckReply> {
+        reply(upkeep::config_check(&self.ports, request.into_inner())).await
+    }
+
+    async fn rotate_acct(
+        &self,
+        request: Request<proto::RotateAcctRequest>,
+    ) -> Reply<proto::RotateAcctReply> {
+        reply(upkeep::rotate_acct(&self.ports, request.into_inner().file)).await
+    }
+
+    async fn rotate_log(
+        &self,
+        _: Request<proto::RotateLogRequest>,
+    ) -> Reply<proto::RotateLogReply> {
+        reply(upkeep::rotate_log(&self.ports)).await
+    }
+
+    async fn acct_status(
+        &self,
+        _: Request<proto::AcctStatusRequest>,
+    ) -> Reply<proto::AcctStatusReply> {
+        Ok(Response::new(upkeep::acct_status(&self.ports).await))
+    }
+
+    async fn reset_counters(
+        &self,
+        _: Request<proto::ResetCountersRequest>,
+    ) -> Reply<proto::ResetCountersReply> {
+        status::reset(&self.ports);
+        Ok(Response::new(proto::ResetCountersReply {}))
+    }
+
+    async fn drain(&self, _: Request<proto::DrainRequest>) -> Reply<proto::DrainReply> {
+        reply(upkeep::drain(&self.ports)).await
+    }
+}

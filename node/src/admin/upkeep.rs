@@ -1,0 +1,127 @@
+//! `reload`, `config check`, `show settings`, `rotate`, `acct status` and `drain`: passed on to
+//! their owners.
+
+use std::path::PathBuf;
+
+use convoy_proto::admin as proto;
+use tonic::Status;
+
+use super::ports::{AcctFileFigures, CheckSource, EffectiveSetting, Finding};
+use super::service::Ports;
+use crate::clock::Timestamp;
+use crate::id::DEFAULT_VMTA;
+
+/// Settings in force for a queue.
+pub(super) fn settings(
+    ports: &Ports,
+    request: &proto::SettingsRequest,
+) -> Result<proto::SettingsReply, Status> {
+    if request.domain.is_empty() {
+        return Err(Status::invalid_argument("say which domain: show settings DOMAIN[/VMTA]"));
+    }
+    let vmta = if request.vmta.is_empty() { DEFAULT_VMTA } else { &request.vmta };
+    let settings = ports.runtime.settings(&request.domain.to_ascii_lowercase(), vmta)?;
+    Ok(proto::SettingsReply {
+        vmta: settings.vmta.into_iter().map(setting).collect(),
+        queue: settings.queue.into_iter().map(setting).collect(),
+    })
+}
+
+/// Passwords are not shown, whatever the configuration hands out.
+fn setting(setting: EffectiveSetting) -> proto::Setting {
+    let EffectiveSetting { name, value, origin } = setting;
+    let secret = name.ends_with("password") && !value.is_empty();
+    let value = if secret { "********".to_owned() } else { value };
+    proto::Setting { name, value, origin }
+}
+
+/// Reads the configuration again.
+pub(super) async fn reload(ports: &Ports) -> Result<proto::ReloadReply, Status> {
+    let findings = ports.runtime.reload().await?;
+    let applied = is_valid(&findings);
+    tracing::info!(
+        "{}",
+        if applied {
+            "configuration reloaded by administrator"
+        } else {
+            "configuration not reloaded: it has errors"
+        }
+    );
+    Ok(proto::ReloadReply { applied, diagnostics: diagnostics(findings) })
+}
+
+/// Reads a configuration without putting it to use.
+pub(super) async fn config_check(
+    ports: &Ports,
+    request: proto::ConfigCheckRequest,
+) -> Result<proto::ConfigCheckReply, Status> {
+    use proto::config_check_request::What;
+    let source = match request.what {
+        Some(What::Text(text)) => CheckSource::Text(text),
+        Some(What::Path(path)) if !path.is_empty() => CheckSource::File(PathBuf::from(path)),
+        Some(What::Path(_)) | None => CheckSource::Running,
+    };
+    let findings = ports.runtime.check(source).await?;
+    Ok(proto::ConfigCheckReply { valid: is_valid(&findings), diagnostics: diagnostics(findings) })
+}
+
+fn is_valid(findings: &[Finding]) -> bool {
+    !findings.iter().any(|finding| finding.is_error)
+}
+
+fn diagnostics(findings: Vec<Finding>) -> Vec<proto::Diagnostic> {
+    let one = |finding: Finding| proto::Diagnostic {
+        severity: if finding.is_error { proto::Severity::Error } else { proto::Severity::Warning }
+            .into(),
+        file: finding.file,
+        line: finding.line,
+        column: finding.column,
+        text: finding.text,
+    };
+    findings.into_iter().map(one).collect()
+}
+
+/// Begins new accounting files.
+pub(super) async fn rotate_acct(
+    ports: &Ports,
+    file: String,
+) -> Result<proto::RotateAcctReply, Status> {
+    let rotated = ports.accounting.rotate((!file.is_empty()).then_some(file)).await?;
+    Ok(proto::RotateAcctReply { rotated })
+}
+
+/// Begins a new log file.
+pub(super) async fn rotate_log(ports: &Ports) -> Result<proto::RotateLogReply, Status> {
+    ports.runtime.rotate_log().await?;
+    Ok(proto::RotateLogReply {})
+}
+
+/// How accounting stands.
+pub(super) async fn acct_status(ports: &Ports) -> proto::AcctStatusReply {
+    let figures = ports.accounting.figures().await;
+    let here = figures.collector == Some(ports.runtime.figures().node);
+    proto::AcctStatusReply {
+        collector: figures.collector.map_or(0, |node| node.0),
+        here,
+        waiting_rows: figures.waiting_rows,
+        files: figures.files.into_iter().map(acct_file).collect(),
+    }
+}
+
+fn acct_file(file: AcctFileFigures) -> proto::AcctFile {
+    proto::AcctFile {
+        target: file.target,
+        current: file.current,
+        rows: file.rows,
+        bytes: file.bytes,
+        last_written_ms: file.last_written.map_or(0, Timestamp::as_millis),
+        last_error: file.last_error,
+    }
+}
+
+/// Hands everything over to other nodes.
+pub(super) async fn drain(ports: &Ports) -> Result<proto::DrainReply, Status> {
+    tracing::info!("drain asked for by administrator");
+    let drained = ports.runtime.drain().await?;
+    Ok(proto::DrainReply { handed_over: drained.handed_over, kept: drained.kept })
+}

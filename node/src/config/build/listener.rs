@@ -1,0 +1,127 @@
+//! `smtp-listener` in both forms, and the TLS of each.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::{Checked, Diagnostic, Diagnostics, Scope, Setting, Settings, View, sections};
+use crate::config::network::parse_listen;
+use crate::config::position::Text;
+use crate::config::settings::{CertificateFile, ServerTls, SmtpListener, TlsVersions};
+use crate::config::value::{Value, parse_bool};
+
+/// Where to listen when nothing is configured: nothing beyond this machine is opened unasked.
+const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 25);
+
+/// All listeners: those of one line first, then sections.
+pub(super) fn listeners(root: &Checked, diagnostics: &mut Diagnostics) -> Vec<SmtpListener> {
+    let global = Settings::new(root.settings.iter().cloned());
+    let mut listeners: Vec<(SmtpListener, Text)> = Vec::new();
+    for setting in global.all("smtp-listener") {
+        if let Some(listener) = diagnostics.keep(one_line(setting, &global)) {
+            listeners.push((listener, setting.at(0).clone()));
+        }
+    }
+    for section in sections(root, Scope::SmtpListener) {
+        match parse_listen(section.name.as_str()) {
+            Ok(address) => {
+                let own = Settings::new(section.settings.iter().cloned());
+                listeners.push((with_section(address, &own, &global), section.argument.clone()));
+            }
+            Err(message) => diagnostics.error(&section.argument, message),
+        }
+    }
+    let mut kept: Vec<SmtpListener> = Vec::new();
+    for (listener, at) in listeners {
+        if kept.iter().any(|known| known.address == listener.address) {
+            diagnostics.error(&at, format!("{} is given twice", listener.address));
+        } else if listener.immediate_tls && listener.tls.is_none() {
+            let error = Diagnostic::error(&at, "TLS at once needs a certificate");
+            diagnostics.push(error.with_help("add smtp-server-tls-certificate FILE"));
+        } else {
+            kept.push(listener);
+        }
+    }
+    if kept.is_empty() && !diagnostics.has_errors() {
+        let message = format!("no smtp-listener: mail is accepted on {DEFAULT_LISTENER} only");
+        diagnostics.push(
+            Diagnostic::general(message).with_help("smtp-listener 0/0:25 listens everywhere"),
+        );
+        kept.push(with_section(DEFAULT_LISTENER, &Settings::default(), &global));
+    }
+    kept
+}
+
+fn one_line(setting: &Setting, global: &Settings) -> Result<SmtpListener, Diagnostic> {
+    let Some(Value::Listen(address)) = setting.value(0) else {
+        return Err(Diagnostic::error(setting.at(0), "ADDRESS:PORT is expected"));
+    };
+    let mut listener = with_section(*address, &Settings::default(), global);
+    let options: &[(String, String)] = match setting.value(1) {
+        Some(Value::Options(options)) => options,
+        _ => &[],
+    };
+    for (name, value) in options {
+        match name.as_str() {
+            "source" => listener.source = Some(value.clone()),
+            "tls" => {
+                let wrong = |message| Diagnostic::error(setting.at(1), message);
+                listener.immediate_tls = parse_bool(value).map_err(wrong)?;
+            }
+            other => {
+                return Err(Diagnostic::error(setting.at(1), format!("unknown option `{other}`")));
+            }
+        }
+    }
+    Ok(listener)
+}
+
+fn with_section(address: SocketAddr, own: &Settings, global: &Settings) -> SmtpListener {
+    let section = View::new(Scope::SmtpListener, vec![own]);
+    SmtpListener {
+        address,
+        source: section.text("source"),
+        immediate_tls: section.flag("immediate-tls"),
+        tls: server_tls(own, global),
+    }
+}
+
+/// TLS of a listener: what its section sets, else what the top level sets, else defaults.
+fn server_tls(own: &Settings, global: &Settings) -> Option<ServerTls> {
+    let section = View::new(Scope::SmtpListener, vec![own]);
+    let top = View::new(Scope::Global, vec![global]);
+    let pick = |name: &'static str, global: &'static str| match section.last(name) {
+        Some(_) => (&section, name),
+        None => (&top, global),
+    };
+    let flag = |name, global| {
+        let (view, name) = pick(name, global);
+        view.flag(name)
+    };
+    let (view, name) = pick("tls-certificate", "smtp-server-tls-certificate");
+    let certificate = view.last(name).and_then(certificate)?;
+    let (view, name) = pick("tls-ca-file", "smtp-server-tls-ca-file");
+    let ca_file = view.path(name);
+    let (view, name) = pick("tls-ciphers", "smtp-server-tls-ciphers");
+    let ciphers = view.text(name).unwrap_or_default();
+    let (view, name) = pick("tls-tlsv1.3-ciphersuites", "smtp-server-tls-v1.3-ciphersuites");
+    Some(ServerTls {
+        certificate,
+        ca_file,
+        versions: TlsVersions {
+            v1_2: flag("tls-allow-tlsv1.2", "smtp-server-tls-allow-tlsv1.2"),
+            v1_3: flag("tls-allow-tlsv1.3", "smtp-server-tls-allow-tlsv1.3"),
+        },
+        ciphers,
+        ciphersuites: suites(view, name),
+    })
+}
+
+/// `FILE [PASSWORD]`; none for `""`.
+pub(super) fn certificate(setting: &Setting) -> Option<CertificateFile> {
+    let path = setting.text(0)?.into();
+    Some(CertificateFile { path, password: setting.text(1).map(str::to_owned) })
+}
+
+/// TLS 1.3 suites if they were configured; none means all.
+pub(super) fn suites(view: &View<'_>, name: &'static str) -> Option<String> {
+    view.last(name).and_then(|setting| setting.text(0)).map(str::to_owned)
+}

@@ -1,0 +1,77 @@
+//! `<virtual-mta>` and `<virtual-mta-pool>`.
+
+use std::collections::HashMap;
+
+use super::{Checked, Diagnostic, Diagnostics, Scope, Setting, Settings, merged, view};
+use crate::config::settings::{Server, SourceHost, VirtualMta, VirtualMtaPool};
+use crate::config::value::Value;
+use crate::id::DEFAULT_VMTA;
+
+/// A network of source addresses may hold at most this many.
+const MAX_SOURCE_HOSTS: usize = 1_024;
+
+/// All virtual MTAs. The default one has the top level's addresses unless it has its own.
+pub(super) fn virtual_mtas(
+    root: &Checked,
+    server: &Server,
+    diagnostics: &mut Diagnostics,
+) -> HashMap<String, VirtualMta> {
+    let mut vmtas = HashMap::new();
+    for (section, settings) in merged(root, Scope::VirtualMta) {
+        let name = section.name.as_str().to_owned();
+        let own = view(Scope::VirtualMta, &settings);
+        let vmta = VirtualMta {
+            name: name.clone(),
+            source_hosts: source_hosts(&settings, diagnostics),
+            host_name: own.text("host-name"),
+            max_smtp_out: own.limit("max-smtp-out"),
+        };
+        vmtas.insert(name, vmta);
+    }
+    let default = vmtas.entry(DEFAULT_VMTA.to_owned()).or_insert_with(|| VirtualMta {
+        name: DEFAULT_VMTA.to_owned(),
+        source_hosts: Vec::new(),
+        host_name: None,
+        max_smtp_out: None,
+    });
+    if default.source_hosts.is_empty() {
+        default.source_hosts.clone_from(&server.source_hosts);
+    }
+    vmtas
+}
+
+/// All pools with their members as written.
+pub(super) fn pools(root: &Checked) -> HashMap<String, VirtualMtaPool> {
+    let pools = merged(root, Scope::VirtualMtaPool).into_iter().map(|(section, settings)| {
+        let name = section.name.as_str().to_owned();
+        let members = view(Scope::VirtualMtaPool, &settings).texts("virtual-mta");
+        (name.clone(), VirtualMtaPool { name, members })
+    });
+    pools.collect()
+}
+
+/// The members that one section of a pool names.
+pub(super) fn members(section: &Checked) -> impl Iterator<Item = &Setting> {
+    section.settings.iter().filter(|setting| setting.row.name == "virtual-mta")
+}
+
+/// `smtp-source-host ADDRESS-OR-NETWORK [HOST-NAME]`: every address of a network is used.
+pub(super) fn source_hosts(settings: &Settings, diagnostics: &mut Diagnostics) -> Vec<SourceHost> {
+    let mut hosts = Vec::new();
+    for setting in settings.all("smtp-source-host") {
+        let host_name = setting.text(1).map(str::to_owned);
+        let addresses: Vec<_> = match setting.value(0) {
+            Some(Value::Network(net)) => net.hosts().take(MAX_SOURCE_HOSTS + 1).collect(),
+            Some(Value::Address(address)) => vec![*address],
+            _ => Vec::new(),
+        };
+        if addresses.len() > MAX_SOURCE_HOSTS {
+            let message = format!("a network of more than {MAX_SOURCE_HOSTS} source addresses");
+            diagnostics.push(Diagnostic::error(setting.at(0), message));
+            continue;
+        }
+        let host = |address| SourceHost { address, host_name: host_name.clone() };
+        hosts.extend(addresses.into_iter().map(host));
+    }
+    hosts
+}

@@ -1,0 +1,325 @@
+//! The tree against the table: every statement becomes a setting with typed values, or an error
+//! that says what was expected.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::bounce_categories::CategoryRule;
+use super::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+use super::directive::{Directive, Kind, Scope, Support};
+use super::lexer;
+use super::parser::{Item, Section, Statement, place};
+use super::position::Text;
+use super::settings::Rate;
+use super::table;
+use super::value::{self, Value, ValueError};
+
+/// A directive with its checked values.
+#[derive(Clone)]
+pub(super) struct Setting {
+    /// The row under its present name.
+    pub(super) row: &'static Directive,
+    pub(super) values: Vec<Value>,
+    /// Where each value stands.
+    pub(super) texts: Vec<Text>,
+    /// As written.
+    pub(super) keyword: Text,
+}
+
+/// A section whose statements are checked.
+pub(super) struct Checked {
+    pub(super) scope: Scope,
+    /// The tag's name.
+    pub(super) tag: Text,
+    /// As written in the tag.
+    pub(super) argument: Text,
+    /// The argument without quotes.
+    pub(super) name: String,
+    pub(super) settings: Vec<Setting>,
+    /// Lines of `<bounce-category-patterns>`.
+    pub(super) categories: Vec<CategoryRule>,
+    /// Sections in it, in file order.
+    pub(super) sections: Vec<Self>,
+    /// The `domain-macro` statements in it.
+    pub(super) macros: Vec<Statement>,
+}
+
+/// Checks the whole tree.
+pub(super) fn check(items: Vec<Item>, diagnostics: &mut Diagnostics) -> Checked {
+    let mut checker = Checker { diagnostics, inert: BTreeMap::new(), moot: HashMap::new() };
+    let nowhere = Text::detached("config", "");
+    let root =
+        Section { scope: Scope::Global, tag: nowhere.clone(), argument: nowhere, body: items };
+    let root = checker.section(root);
+    checker.summarize();
+    root
+}
+
+struct Checker<'a> {
+    diagnostics: &'a mut Diagnostics,
+    /// Inert directives that were used, with the first place of each.
+    inert: BTreeMap<&'static str, Text>,
+    /// Moot directives that have been warned about.
+    moot: HashMap<&'static str, ()>,
+}
+
+impl Checker<'_> {
+    fn section(&mut self, section: Section) -> Checked {
+        let Section { scope, tag, argument, body } = section;
+        let name = self.unquoted(&argument);
+        let mut checked = Checked {
+            scope,
+            tag,
+            argument,
+            name,
+            settings: Vec::new(),
+            categories: Vec::new(),
+            sections: Vec::new(),
+            macros: Vec::new(),
+        };
+        for item in body {
+            match item {
+                Item::Section(inner) => checked.sections.push(self.section(inner)),
+                Item::Statement(statement) => self.statement(statement, &mut checked),
+            }
+        }
+        self.repeated(&checked);
+        checked
+    }
+
+    fn unquoted(&mut self, argument: &Text) -> String {
+        match lexer::take_rest(argument) {
+            Ok(token) => token.map(|t| t.value).unwrap_or_default(),
+            Err(error) => {
+                self.diagnostics.error(argument, error.to_string());
+                String::new()
+            }
+        }
+    }
+
+    fn statement(&mut self, statement: Statement, section: &mut Checked) {
+        let keyword = statement.keyword.as_str();
+        let scope = section.scope;
+        if scope == Scope::BounceCategoryPatterns && keyword.starts_with('/') {
+            let rule = category_rule(&statement);
+            section.categories.extend(self.diagnostics.keep(rule));
+            return;
+        }
+        if scope == Scope::Global && keyword.eq_ignore_ascii_case("domain-macro") {
+            section.macros.push(statement);
+            return;
+        }
+        let mut statement = Some(statement);
+        while let Some(current) = statement.take() {
+            let found = self.row(&current.keyword, scope);
+            let Some(row) = self.diagnostics.keep(found) else { return };
+            match setting(row, scope, &current) {
+                Ok((setting, rest)) => {
+                    self.note_support(row, scope, &setting);
+                    section.settings.push(setting);
+                    statement = self.what_follows(row, scope, &rest);
+                }
+                Err(error) => self.diagnostics.error(&error.at, error.message),
+            }
+        }
+    }
+
+    fn row(&self, keyword: &Text, scope: Scope) -> Result<&'static Directive, Diagnostic> {
+        let name = keyword.as_str();
+        if let Some(row) = table::row(name, scope) {
+            return Ok(row);
+        }
+        let elsewhere: Vec<_> = table::named(name).iter().flat_map(|row| row.scopes).collect();
+        if elsewhere.is_empty() {
+            let near = table::nearest_name(name, scope);
+            let help = match name.split_once('=') {
+                Some((key, _)) => Some(format!("a blank separates name and value: {key} VALUE")),
+                None => near.map(|near| format!("did you mean `{near}`?")),
+            };
+            let error = Diagnostic::error(keyword, format!("unknown directive `{name}`"));
+            return Err(error.with_optional_help(help));
+        }
+        let places: Vec<_> = elsewhere.into_iter().map(|scope| place(*scope)).collect();
+        let message = format!("`{name}` cannot stand {}", place(scope));
+        let help = format!("this directive belongs {}", places.join(" or "));
+        Err(Diagnostic::error(keyword, message).with_help(help))
+    }
+
+    /// A second directive on the same line is read as one of its own; anything else is an error.
+    fn what_follows(
+        &mut self,
+        row: &'static Directive,
+        scope: Scope,
+        rest: &Text,
+    ) -> Option<Statement> {
+        let (keyword, after) = lexer::split_word(rest);
+        if keyword.is_empty() {
+            return None;
+        }
+        let name = keyword.as_str();
+        if table::row(name, scope).is_some() {
+            let message = format!("`{name}` is read as a directive of its own");
+            let warning = Diagnostic::warning(&keyword, message);
+            self.diagnostics.push(warning.with_help("write one directive per line"));
+            return Some(Statement { keyword, rest: after, continued: Vec::new() });
+        }
+        let syntax = value::syntax(row.name, row.args);
+        let error = Diagnostic::error(rest, format!("unexpected `{}`", rest.as_str()));
+        self.diagnostics.push(error.with_help(format!("the syntax is: {syntax}")));
+        None
+    }
+
+    /// Notes a directive without effect, unless it says what holds anyway.
+    fn note_support(&mut self, row: &'static Directive, scope: Scope, setting: &Setting) {
+        let keyword = &setting.keyword;
+        if setting.values == table::default(scope, setting.row.name) {
+            return;
+        }
+        match row.support {
+            Support::Active => {}
+            Support::Alias(target) => match setting.row.support {
+                Support::Inert => {
+                    self.inert.entry(target).or_insert_with(|| keyword.clone());
+                }
+                Support::Moot(why) => self.note_moot(setting.row.name, why, keyword),
+                Support::Active | Support::Alias(_) => {}
+            },
+            Support::Inert => {
+                self.inert.entry(row.name).or_insert_with(|| keyword.clone());
+            }
+            Support::Moot(why) => self.note_moot(row.name, why, keyword),
+        }
+    }
+
+    fn note_moot(&mut self, name: &'static str, why: &str, keyword: &Text) {
+        if self.moot.insert(name, ()).is_none() {
+            self.diagnostics.warning(keyword, format!("`{name}` has no effect: {why}"));
+        }
+    }
+
+    fn summarize(&mut self) {
+        if self.inert.is_empty() {
+            return;
+        }
+        for (name, at) in &self.inert {
+            let message = format!("`{name}` is understood but not acted on yet");
+            self.diagnostics.warning(at, message);
+        }
+        let names: Vec<_> = self.inert.keys().copied().collect();
+        let (number, verb) = match names.len() {
+            1 => ("1 directive".to_owned(), "is"),
+            n => (format!("{n} directives"), "are"),
+        };
+        self.diagnostics.push(Diagnostic::general(format!(
+            "{number} {verb} understood but not acted on yet: {}",
+            names.join(", ")
+        )));
+    }
+
+    /// Within one section a directive stands once, unless its values add up.
+    fn repeated(&mut self, section: &Checked) {
+        let mut seen: HashMap<&str, &Setting> = HashMap::new();
+        for setting in section.settings.iter().filter(|s| !s.row.repeats) {
+            if let Some(earlier) = seen.insert(setting.row.name, setting) {
+                let name = setting.row.name;
+                let message = format!("`{name}` is given twice: this value counts");
+                let help = format!("the other one stands at {}", earlier.keyword.position());
+                let warning = Diagnostic::warning(&setting.keyword, message);
+                self.diagnostics.push(warning.with_help(help));
+            }
+        }
+    }
+}
+
+/// Reads the values of a statement; returns what was left of its line.
+fn setting(
+    row: &'static Directive,
+    scope: Scope,
+    statement: &Statement,
+) -> Result<(Setting, Text), ValueError> {
+    let resolved = table::resolved(row, scope);
+    let is_directive = |word: &str| table::row(word, scope).is_some();
+    let keyword = &statement.keyword;
+    let taken = value::take_arguments(row.args, keyword, &statement.rest, &is_directive)?;
+    let values = match row.support {
+        Support::Alias(_) => taken.values.into_iter().map(|v| adapt(v, resolved)).collect(),
+        Support::Active | Support::Inert | Support::Moot(_) => taken.values,
+    };
+    let keyword = keyword.clone();
+    Ok((Setting { row: resolved, values, texts: taken.texts, keyword }, taken.rest))
+}
+
+/// The old `max-msg-per-hour N` is `max-msg-rate N/h`.
+fn adapt(value: Value, row: &Directive) -> Value {
+    let rate = row.args.first().is_some_and(|arg| arg.kind == Kind::Rate);
+    match value {
+        Value::Integer(events) if rate => {
+            let period = std::time::Duration::from_secs(3_600);
+            Value::Rate((events > 0).then_some(Rate { events, period }))
+        }
+        Value::Unbounded if rate => Value::Rate(None),
+        other => other,
+    }
+}
+
+/// `/REGEX/ CATEGORY`.
+fn category_rule(statement: &Statement) -> Result<CategoryRule, Diagnostic> {
+    let line = statement.keyword.joined(&statement.rest);
+    let (pattern, rest) =
+        lexer::take_pattern(&line).map_err(|error| Diagnostic::error(&line, error.to_string()))?;
+    let (category, after) = lexer::split_word(&rest);
+    if category.is_empty() {
+        return Err(Diagnostic::error(&line, "argument missing: /REGEX/ CATEGORY is expected"));
+    }
+    if !after.is_empty() {
+        return Err(Diagnostic::error(&after, "a category is one word"));
+    }
+    let regex = value::compile(&pattern.value).map_err(|m| Diagnostic::error(&pattern.text, m))?;
+    Ok(CategoryRule { regex, category: category.as_str().to_owned() })
+}
+
+impl Setting {
+    /// The value that stands at `index`; none if it was left out or is `""`.
+    pub(super) fn value(&self, index: usize) -> Option<&Value> {
+        self.values.get(index).filter(|v| **v != Value::Empty)
+    }
+
+    /// A text value; none if it was left out or is `""`.
+    pub(super) fn text(&self, index: usize) -> Option<&str> {
+        match self.value(index)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The place of the value at `index`, of the keyword if there is none.
+    pub(super) fn at(&self, index: usize) -> &Text {
+        self.texts.get(index).unwrap_or(&self.keyword)
+    }
+
+    /// All words behind the keyword.
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().flat_map(|text| text.as_str().split_whitespace())
+    }
+
+    /// The place of one item in a list of values.
+    pub(super) fn item(&self, item: &str) -> Text {
+        for text in &self.texts {
+            if let Some(at) = text.as_str().find(item) {
+                return text.part(at, at + item.len());
+            }
+        }
+        self.at(0).clone()
+    }
+
+    /// An error at a value that names something unknown.
+    pub(super) fn unknown<'a>(
+        &self,
+        index: usize,
+        what: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Diagnostic {
+        let name = self.at(index).as_str();
+        Diagnostic::error(self.at(index), format!("{what} `{name}` does not exist"))
+            .with_optional_help(did_you_mean(name, known))
+    }
+}

@@ -1,0 +1,49 @@
+//! Top level: what Convoy has and PowerMTA has not.
+
+use super::terms::{GLOBAL, SIZE, TIME};
+use crate::config::directive::{Arg, Directive, Kind};
+
+/// The replicated queue, administration, and fallback of encryption.
+pub(super) const TABLE: &[Directive] = &[
+    Directive::new("admin-socket", GLOBAL, &[Arg::required("PATH", Kind::Path)])
+        .default("/run/convoy/mtad.sock")
+        .at_restart()
+        .since("convoy 0.1")
+        .example("admin-socket /run/convoy/mtad.sock")
+        .doc(
+            "Unix socket on which the server takes the commands of mtactl. Who may write to the \
+              socket may do everything.",
+        ),
+    Directive::new(
+        "queue-partitions",
+        GLOBAL,
+        &[Arg::required("N", Kind::Integer { min: 1, max: 64 })],
+    )
+    .default("8")
+    .at_restart()
+    .since("convoy 0.1")
+    .example("queue-partitions 8")
+    .doc(
+        "Into how many independently replicated parts the queue is split. More parts spread \
+              over more nodes and make more small writes. The number is fixed when a cluster is \
+              first started; a different number later is refused at the start.",
+    ),
+    Directive::new("max-bytes-in-flight", GLOBAL, SIZE)
+        .default("256M")
+        .since("convoy 0.1")
+        .example("max-bytes-in-flight 512M")
+        .doc(
+            "How many bytes of messages may be received and not yet committed to the queue, over \
+              all connections. Beyond it MAIL is answered with a temporary 452 reply, so that a \
+              slow disk or a lost majority cannot exhaust the memory.",
+        ),
+    Directive::new("tls-broken-host-memory", GLOBAL, TIME)
+        .default("1h")
+        .since("convoy 0.1")
+        .example("tls-broken-host-memory 1h")
+        .doc(
+            "How long a receiving host whose TLS handshake failed is spared STARTTLS, where \
+              opportunistic encryption is configured, so that the failure is not paid for on every \
+              connection. Hosts under require-starttls are always tried. 0 remembers nothing.",
+        ),
+];
