@@ -8,6 +8,8 @@ pub mod acceptor;
 pub mod certificate;
 pub mod cipher;
 pub mod connector;
+#[cfg(test)]
+mod fixture;
 pub mod key;
 pub mod name;
 pub mod policy;
