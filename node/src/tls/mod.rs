@@ -10,6 +10,8 @@ pub mod cipher;
 pub mod connector;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod interop_test;
 pub mod key;
 pub mod name;
 pub mod policy;

@@ -24,6 +24,16 @@ pub enum Level {
 }
 
 impl Level {
+    const fn from_switches(use_starttls: bool, require_starttls: bool, ca_file: bool) -> Self {
+        match (use_starttls, require_starttls, ca_file) {
+            (false, _, _) => Self::None,
+            (true, false, false) => Self::May,
+            (true, false, true) => Self::MayVerify,
+            (true, true, false) => Self::Encrypt,
+            (true, true, true) => Self::Verify,
+        }
+    }
+
     /// Must a handshake with an unverified certificate fail?
     #[must_use]
     pub const fn demands_verification(self) -> bool {
@@ -97,14 +107,11 @@ impl Policy {
     /// The rule of a queue's settings. `require-starttls` counts only with `use-starttls`.
     #[must_use]
     pub fn of(settings: &DomainSettings) -> Self {
-        let verify = settings.tls.ca_file.is_some();
-        let level = match (settings.use_starttls, settings.require_starttls) {
-            (false, _) => Level::None,
-            (true, false) if verify => Level::MayVerify,
-            (true, false) => Level::May,
-            (true, true) if verify => Level::Verify,
-            (true, true) => Level::Encrypt,
-        };
+        let level = Level::from_switches(
+            settings.use_starttls,
+            settings.require_starttls,
+            settings.tls.ca_file.is_some(),
+        );
         let guards_credentials = settings.auth.is_some() && !settings.use_unencrypted_plain_auth;
         Self { level, guards_credentials }
     }
@@ -153,4 +160,59 @@ impl Policy {
 /// `4.7.detail`: 4 is "security features not supported", 5 "cryptographic failure" (RFC 3463 3.8).
 const fn defer(detail: u16, reason: &'static str) -> Decision {
     Decision::Defer { status: Status(4, 7, detail), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEVELS: [Level; 5] =
+        [Level::None, Level::May, Level::MayVerify, Level::Encrypt, Level::Verify];
+
+    /// One letter per level, in the order of [`LEVELS`]: S for STARTTLS, H for clear here, N for
+    /// clear on a new connection, 4 and 5 for a failure with `4.7.4` or `4.7.5`.
+    fn row(event: Event, guards_credentials: bool) -> String {
+        let letter = |level| match (Policy { level, guards_credentials }).decide(event) {
+            Decision::StartTls => 'S',
+            Decision::ClearHere => 'H',
+            Decision::ClearOnNewConnection => 'N',
+            Decision::Defer { status: Status(4, 7, 4), .. } => '4',
+            Decision::Defer { status: Status(4, 7, 5), .. } => '5',
+            other @ Decision::Defer { .. } => panic!("{other:?}"),
+        };
+        LEVELS.into_iter().map(letter).collect()
+    }
+
+    #[test]
+    fn every_level_and_event_has_its_answer() {
+        let check = |event, free: &str, guarded: &str| {
+            assert_eq!(row(event, false), free, "{event:?}");
+            assert_eq!(row(event, true), guarded, "{event:?} with credentials to guard");
+        };
+        check(Event::Offered { broken: false }, "HSSSS", "HSSSS");
+        check(Event::Offered { broken: true }, "HHHSS", "HSSSS");
+        check(Event::NotOffered, "HHH44", "HHH44");
+        check(Event::Refused { code: 454 }, "HHH44", "44444");
+        check(Event::HandshakeFailed, "NNN55", "55555");
+        check(Event::VerifyFailed, "NNN55", "55555");
+    }
+
+    #[test]
+    fn the_level_follows_from_the_directives() {
+        let check = |starttls, require, ca_file, expected| {
+            assert_eq!(Level::from_switches(starttls, require, ca_file), expected);
+        };
+        check(false, false, false, Level::None);
+        check(false, true, true, Level::None);
+        check(true, false, false, Level::May);
+        check(true, false, true, Level::MayVerify);
+        check(true, true, false, Level::Encrypt);
+        check(true, true, true, Level::Verify);
+    }
+
+    #[test]
+    fn only_levels_with_authorities_demand_verification() {
+        let demanding: Vec<_> = LEVELS.into_iter().filter(|l| l.demands_verification()).collect();
+        assert_eq!(demanding, [Level::MayVerify, Level::Verify]);
+    }
 }
