@@ -13,6 +13,15 @@ use crate::message::RecordType;
 /// The source of users who have none of their own.
 const AUTH_SOURCE: &str = "{auth}";
 
+impl Config {
+    /// Queues (domain, virtual MTA) that between them show every `<domain>` section: for checks
+    /// of what the sections name.
+    #[must_use]
+    pub fn representative_queues(&self) -> Vec<(String, String)> {
+        self.rules.domains.representatives()
+    }
+}
+
 impl Lookup for Config {
     fn source(
         &self,

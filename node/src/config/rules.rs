@@ -75,6 +75,28 @@ impl Levels {
         View::new(Scope::Domain, layers.collect())
     }
 
+    /// A domain and a virtual MTA for every `<domain>` section: queues that show what is configured.
+    pub(super) fn representatives(&self) -> Vec<(String, String)> {
+        let shown = |table: Option<&DomainTable>| -> Vec<String> {
+            table.map(|t| t.patterns().map(representative).collect()).unwrap_or_default()
+        };
+        let default = crate::id::DEFAULT_VMTA;
+        let vmtas = self.vmtas.keys().chain(self.pool_of.keys()).map(String::as_str);
+        let mut queues: Vec<_> = std::iter::once(default)
+            .chain(vmtas)
+            .flat_map(|vmta| {
+                let [own, pool, global] = self.tables(vmta);
+                let global = if vmta == default { shown(global) } else { Vec::new() };
+                let any = vec![representative(&DomainPattern::Any)];
+                let domains = [any, shown(own), shown(pool), global].concat();
+                domains.into_iter().map(|domain| (domain, vmta.to_owned()))
+            })
+            .collect();
+        queues.sort_unstable();
+        queues.dedup();
+        queues
+    }
+
     /// The settings of a queue, made by `build` unless they are known.
     pub(super) fn settings(
         &self,
@@ -100,6 +122,19 @@ impl Levels {
         }
         cache.insert(key, settings.clone());
         settings
+    }
+}
+
+/// A domain that a pattern matches.
+fn representative(pattern: &DomainPattern) -> String {
+    match pattern {
+        DomainPattern::Any => "any.invalid".to_owned(),
+        DomainPattern::Exact(name) | DomainPattern::Within(name) => name.clone(),
+        DomainPattern::Below(base) => format!("any.{base}"),
+        DomainPattern::Literal(net) => match net.addr() {
+            IpAddr::V4(address) => format!("[{address}]"),
+            IpAddr::V6(address) => format!("[IPv6:{address}]"),
+        },
     }
 }
 

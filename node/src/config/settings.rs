@@ -32,6 +32,8 @@ pub struct Config {
     pub acct_files: Vec<AcctFile>,
     /// The files that directives name, for checks that they exist.
     pub file_positions: Vec<FileReference>,
+    /// The cipher lists that directives give, for checks that they select something.
+    pub cipher_positions: Vec<CipherReference>,
     /// What [`Lookup`] answers from.
     pub(super) rules: Rules,
 }
@@ -44,6 +46,17 @@ pub struct FileReference {
     /// Where it is named.
     pub position: Position,
     /// The directive that names it.
+    pub directive: &'static str,
+}
+
+/// A cipher list that a directive gives. What it selects is not the configuration's to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CipherReference {
+    /// As configured.
+    pub list: String,
+    /// Where it is given.
+    pub position: Position,
+    /// The directive that gives it.
     pub directive: &'static str,
 }
 

@@ -1,6 +1,8 @@
 //! What logs and checks need to know of a certificate, without judging it.
 
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls::client::verify_server_name;
+use rustls::server::ParsedCertificate;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::x509::X509Name;
@@ -78,12 +80,23 @@ pub(super) fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
     last.as_str().ok().map(ToOwned::to_owned)
 }
 
+/// First and last second of validity, in seconds since the epoch.
+pub(super) fn dates(der: &CertificateDer<'_>) -> Option<(i64, i64)> {
+    let parsed = parse(der)?;
+    let validity = parsed.validity();
+    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
+}
+
 pub(super) fn is_in_date(der: &CertificateDer<'_>, now: UnixTime) -> bool {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    parse(der).is_some_and(|c| {
-        let validity = c.validity();
-        validity.not_before.timestamp() <= now && now <= validity.not_after.timestamp()
-    })
+    dates(der).is_some_and(|(from, until)| from <= now && now <= until)
+}
+
+/// Would a client that verifies names take this certificate for `host`?
+pub(super) fn covers(der: &CertificateDer<'_>, host: &str) -> bool {
+    let name = ServerName::try_from(host).ok();
+    let parsed = ParsedCertificate::try_from(der).ok();
+    name.zip(parsed).is_some_and(|(name, parsed)| verify_server_name(&parsed, &name).is_ok())
 }
 
 /// Puts a chain into the order of RFC 5246 7.4.2: each certificate is followed by its issuer's.

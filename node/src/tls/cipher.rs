@@ -75,6 +75,16 @@ pub enum CipherError {
     },
 }
 
+impl CipherError {
+    /// The whole string.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Command { text, .. } | Self::Empty { text, .. } => text,
+        }
+    }
+}
+
 /// Reads a cipher string for TLS 1.2.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 
 pub mod acceptor;
 pub mod certificate;
+pub mod check;
 pub mod cipher;
 pub mod connector;
 #[cfg(test)]

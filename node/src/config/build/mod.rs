@@ -21,7 +21,7 @@ use super::macros::Macros;
 use super::merge::{Settings, View};
 use super::network::{DomainPattern, parse_network};
 use super::rules::{Levels, Relay, Rules, SourceTable};
-use super::settings::{AcctFile, Config, FieldItem, FileReference};
+use super::settings::{AcctFile, CipherReference, Config, FieldItem, FileReference};
 use super::value::{self, Value};
 use crate::message::RecordType;
 
@@ -49,6 +49,7 @@ pub(super) fn build(root: &Checked, host_name: String, diagnostics: &mut Diagnos
         pools: virtual_mta::pools(root),
         acct_files,
         file_positions: file_positions(root),
+        cipher_positions: cipher_positions(root),
         server,
         rules,
     }
@@ -214,6 +215,19 @@ fn file_positions(section: &Checked) -> Vec<FileReference> {
     }
     files.extend(section.sections.iter().flat_map(file_positions));
     files
+}
+
+/// Every cipher list that a directive gives, in file order.
+fn cipher_positions(section: &Checked) -> Vec<CipherReference> {
+    let gives_ciphers = |name: &str| name.ends_with("ciphers") || name.ends_with("ciphersuites");
+    let mut lists = Vec::new();
+    for setting in section.settings.iter().filter(|setting| gives_ciphers(setting.row.name)) {
+        let list = setting.text(0).unwrap_or_default().to_owned();
+        let (position, directive) = (setting.at(0).position(), setting.row.name);
+        lists.push(CipherReference { list, position, directive });
+    }
+    lists.extend(section.sections.iter().flat_map(cipher_positions));
+    lists
 }
 
 /// A view of one section alone.
