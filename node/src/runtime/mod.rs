@@ -1,1 +1,3 @@
 //! Start order, supervision, stop order, reload, logging: wires all other modules.
+
+pub mod log;
