@@ -165,7 +165,9 @@ const fn event_kind(kind: EventKind) -> proto::EventKind {
 
 fn wants_queue(request: &proto::QueuesRequest, row: &proto::QueueRow) -> bool {
     let mode = request.mode();
-    (!request.connected || row.connections > 0)
+    // A queue without recipients is shown to those who ask for connections or errors.
+    (row.recipients > 0 || request.connected || request.errors)
+        && (!request.connected || row.connections > 0)
         && (!request.paused || row.paused)
         && (!request.errors || !row.last_error.is_empty())
         && (mode == proto::QueueMode::Unspecified || row.mode() == mode)
@@ -197,6 +199,7 @@ pub(super) async fn domains(
     }
     let mut rows: Vec<_> = rows
         .into_values()
+        .filter(|row| row.recipients > 0 || request.connected || request.errors)
         .filter(|row| !request.connected || row.connections > 0)
         .filter(|row| !request.errors || !row.last_error.is_empty())
         .collect();
@@ -213,7 +216,8 @@ pub(super) async fn vmtas(
     use proto::vmta_item::Item;
     let mut rows: BTreeMap<String, proto::VmtaRow> = BTreeMap::new();
     let mut all_recipients = 0;
-    for queue in joined(ports, |_| true).await {
+    let holding = |q: &Joined| q.figures.recipients > 0 || q.activity.connections > 0;
+    for queue in joined(ports, |_| true).await.into_iter().filter(holding) {
         all_recipients += queue.figures.recipients;
         let row = rows.entry(queue.name.vmta.clone()).or_insert_with(|| proto::VmtaRow {
             name: queue.name.vmta.clone(),

@@ -96,7 +96,7 @@ fn obey(
     dropped: &AtomicU64,
     command: Command,
 ) -> Then {
-    write_waiting(target, lines, dropped, usize::MAX);
+    write_waiting(target, lines, dropped, super::LINES_WAITING);
     tell_dropped(target, dropped);
     count(dropped, target.flush());
     // Whoever asked may have gone away meanwhile; the work is done all the same.
