@@ -1,17 +1,21 @@
 //! The tree against the table: every statement becomes a setting with typed values, or an error
 //! that says what was expected.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::bounce_categories::CategoryRule;
-use super::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
-use super::directive::{Directive, Kind, Scope, Support};
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::directive::{Directive, Scope, Support};
+use super::directives::SECTIONS;
 use super::lexer;
 use super::parser::{Item, Section, Statement, place};
 use super::position::Text;
 use super::settings::Rate;
 use super::table;
 use super::value::{self, Value, ValueError};
+
+/// The directive of which the reference says that it may stand once in a section.
+const ONLY_ONCE: &str = "records";
 
 /// A directive with its checked values.
 #[derive(Clone)]
@@ -28,13 +32,13 @@ pub(super) struct Setting {
 /// A section whose statements are checked.
 pub(super) struct Checked {
     pub(super) scope: Scope,
-    /// The tag's name.
-    pub(super) tag: Text,
     /// As written in the tag.
     pub(super) argument: Text,
     /// The argument without quotes.
     pub(super) name: String,
     pub(super) settings: Vec<Setting>,
+    /// Directives in it that have an error.
+    pub(super) broken: HashSet<&'static str>,
     /// Lines of `<bounce-category-patterns>`.
     pub(super) categories: Vec<CategoryRule>,
     /// Sections in it, in file order.
@@ -45,7 +49,7 @@ pub(super) struct Checked {
 
 /// Checks the whole tree.
 pub(super) fn check(items: Vec<Item>, diagnostics: &mut Diagnostics) -> Checked {
-    let mut checker = Checker { diagnostics, inert: BTreeMap::new(), moot: HashMap::new() };
+    let mut checker = Checker { diagnostics, inert: BTreeMap::new(), moot: HashSet::new() };
     let nowhere = Text::detached("config", "");
     let root =
         Section { scope: Scope::Global, tag: nowhere.clone(), argument: nowhere, body: items };
@@ -57,21 +61,22 @@ pub(super) fn check(items: Vec<Item>, diagnostics: &mut Diagnostics) -> Checked 
 struct Checker<'a> {
     diagnostics: &'a mut Diagnostics,
     /// Inert directives that were used, with the first place of each.
-    inert: BTreeMap<&'static str, Text>,
+    inert: BTreeMap<String, Text>,
     /// Moot directives that have been warned about.
-    moot: HashMap<&'static str, ()>,
+    moot: HashSet<&'static str>,
 }
 
 impl Checker<'_> {
     fn section(&mut self, section: Section) -> Checked {
         let Section { scope, tag, argument, body } = section;
         let name = self.unquoted(&argument);
+        self.note_section(scope, &tag);
         let mut checked = Checked {
             scope,
-            tag,
             argument,
             name,
             settings: Vec::new(),
+            broken: HashSet::new(),
             categories: Vec::new(),
             sections: Vec::new(),
             macros: Vec::new(),
@@ -118,7 +123,10 @@ impl Checker<'_> {
                     section.settings.push(setting);
                     statement = self.what_follows(row, scope, &rest);
                 }
-                Err(error) => self.diagnostics.error(&error.at, error.message),
+                Err(error) => {
+                    section.broken.insert(row.name);
+                    self.diagnostics.error(&error.at, error.message);
+                }
             }
         }
     }
@@ -168,30 +176,38 @@ impl Checker<'_> {
         None
     }
 
-    /// Notes a directive without effect, unless it says what holds anyway.
-    fn note_support(&mut self, row: &'static Directive, scope: Scope, setting: &Setting) {
-        let keyword = &setting.keyword;
-        if setting.values == table::default(scope, setting.row.name) {
-            return;
-        }
-        match row.support {
-            Support::Active => {}
-            Support::Alias(target) => match setting.row.support {
-                Support::Inert => {
-                    self.inert.entry(target).or_insert_with(|| keyword.clone());
-                }
-                Support::Moot(why) => self.note_moot(setting.row.name, why, keyword),
-                Support::Active | Support::Alias(_) => {}
-            },
-            Support::Inert => {
-                self.inert.entry(row.name).or_insert_with(|| keyword.clone());
-            }
-            Support::Moot(why) => self.note_moot(row.name, why, keyword),
+    fn note_section(&mut self, scope: Scope, tag: &Text) {
+        match section_support(scope) {
+            Support::Inert => self.note_inert(format!("<{}>", scope.tag()), tag),
+            Support::Moot(why) => self.note_moot(scope.tag(), why, tag),
+            Support::Active | Support::Alias(_) => {}
         }
     }
 
+    /// Notes a directive without effect, unless it says what holds anyway or its whole section
+    /// has been noted.
+    fn note_support(&mut self, row: &'static Directive, scope: Scope, setting: &Setting) {
+        let keyword = &setting.keyword;
+        let default = setting.values == table::default(scope, setting.row.name);
+        if default || section_support(scope) != Support::Active {
+            return;
+        }
+        let present = setting.row;
+        for support in [row.support, present.support] {
+            match support {
+                Support::Inert => self.note_inert(present.name.to_owned(), keyword),
+                Support::Moot(why) => self.note_moot(present.name, why, keyword),
+                Support::Active | Support::Alias(_) => {}
+            }
+        }
+    }
+
+    fn note_inert(&mut self, name: String, at: &Text) {
+        self.inert.entry(name).or_insert_with(|| at.clone());
+    }
+
     fn note_moot(&mut self, name: &'static str, why: &str, keyword: &Text) {
-        if self.moot.insert(name, ()).is_none() {
+        if self.moot.insert(name) {
             self.diagnostics.warning(keyword, format!("`{name}` has no effect: {why}"));
         }
     }
@@ -204,7 +220,7 @@ impl Checker<'_> {
             let message = format!("`{name}` is understood but not acted on yet");
             self.diagnostics.warning(at, message);
         }
-        let names: Vec<_> = self.inert.keys().copied().collect();
+        let names: Vec<_> = self.inert.keys().map(String::as_str).collect();
         let (number, verb) = match names.len() {
             1 => ("1 directive".to_owned(), "is"),
             n => (format!("{n} directives"), "are"),
@@ -221,13 +237,22 @@ impl Checker<'_> {
         for setting in section.settings.iter().filter(|s| !s.row.repeats) {
             if let Some(earlier) = seen.insert(setting.row.name, setting) {
                 let name = setting.row.name;
-                let message = format!("`{name}` is given twice: this value counts");
                 let help = format!("the other one stands at {}", earlier.keyword.position());
-                let warning = Diagnostic::warning(&setting.keyword, message);
-                self.diagnostics.push(warning.with_help(help));
+                let diagnostic = if name == ONLY_ONCE {
+                    Diagnostic::error(&setting.keyword, format!("`{name}` may be given once only"))
+                } else {
+                    let message = format!("`{name}` is given twice: this value counts");
+                    Diagnostic::warning(&setting.keyword, message)
+                };
+                self.diagnostics.push(diagnostic.with_help(help));
             }
         }
     }
+}
+
+/// What is done with a section as a whole.
+fn section_support(scope: Scope) -> Support {
+    SECTIONS.iter().find(|s| s.scope == scope).map_or(Support::Active, |s| s.support)
 }
 
 /// Reads the values of a statement; returns what was left of its line.
@@ -240,23 +265,21 @@ fn setting(
     let is_directive = |word: &str| table::row(word, scope).is_some();
     let keyword = &statement.keyword;
     let taken = value::take_arguments(row.args, keyword, &statement.rest, &is_directive)?;
-    let values = match row.support {
-        Support::Alias(_) => taken.values.into_iter().map(|v| adapt(v, resolved)).collect(),
-        Support::Active | Support::Inert | Support::Moot(_) => taken.values,
+    let values = match table::rate_of(row, scope) {
+        Some(_) => taken.values.into_iter().map(per_hour).collect(),
+        None => taken.values,
     };
     let keyword = keyword.clone();
     Ok((Setting { row: resolved, values, texts: taken.texts, keyword }, taken.rest))
 }
 
 /// The old `max-msg-per-hour N` is `max-msg-rate N/h`.
-fn adapt(value: Value, row: &Directive) -> Value {
-    let rate = row.args.first().is_some_and(|arg| arg.kind == Kind::Rate);
+fn per_hour(value: Value) -> Value {
     match value {
-        Value::Integer(events) if rate => {
+        Value::Integer(events) => {
             let period = std::time::Duration::from_secs(3_600);
             Value::Rate((events > 0).then_some(Rate { events, period }))
         }
-        Value::Unbounded if rate => Value::Rate(None),
         other => other,
     }
 }
@@ -303,23 +326,17 @@ impl Setting {
 
     /// The place of one item in a list of values.
     pub(super) fn item(&self, item: &str) -> Text {
+        let part_of_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
         for text in &self.texts {
-            if let Some(at) = text.as_str().find(item) {
+            let all = text.as_str();
+            let whole = |at: &usize| {
+                !all[..*at].ends_with(part_of_word)
+                    && !all[at + item.len()..].starts_with(part_of_word)
+            };
+            if let Some(at) = all.match_indices(item).map(|(at, _)| at).find(whole) {
                 return text.part(at, at + item.len());
             }
         }
         self.at(0).clone()
-    }
-
-    /// An error at a value that names something unknown.
-    pub(super) fn unknown<'a>(
-        &self,
-        index: usize,
-        what: &str,
-        known: impl IntoIterator<Item = &'a str>,
-    ) -> Diagnostic {
-        let name = self.at(index).as_str();
-        Diagnostic::error(self.at(index), format!("{what} `{name}` does not exist"))
-            .with_optional_help(did_you_mean(name, known))
     }
 }

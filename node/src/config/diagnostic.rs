@@ -51,6 +51,11 @@ impl Diagnostic {
         Self { severity, message, position: Some(at.position()), width, help: None }
     }
 
+    pub(super) fn into_error(mut self) -> Self {
+        self.severity = Severity::Error;
+        self
+    }
+
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

@@ -107,16 +107,6 @@ fn unquote(text: &str) -> Option<(String, usize)> {
     None
 }
 
-/// Writes a string so that [`take_token`] reads it back. It may not contain `#` or a line end.
-#[must_use]
-pub(super) fn quote(value: &str) -> String {
-    let plain = |c: char| !c.is_whitespace() && c != '"';
-    if !value.is_empty() && value.chars().all(plain) {
-        return value.to_owned();
-    }
-    format!("\"{}\"", value.replace('\\', r"\\").replace('"', "\\\""))
-}
-
 /// The rest of the line: unquoted if it is one quoted string, else as it stands.
 pub(super) fn take_rest(text: &Text) -> Result<Option<Token>, LexError> {
     let text = text.trim();
@@ -189,6 +179,15 @@ mod tests {
 
     fn text(s: &str) -> Text {
         Text::detached("c", s)
+    }
+
+    /// Writes a string so that [`take_token`] reads it back.
+    fn quote(value: &str) -> String {
+        let plain = |c: char| !c.is_whitespace() && c != '"';
+        if !value.is_empty() && value.chars().all(plain) {
+            return value.to_owned();
+        }
+        format!("\"{}\"", value.replace('\\', r"\\").replace('"', "\\\""))
     }
 
     #[test]

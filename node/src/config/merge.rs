@@ -40,11 +40,6 @@ impl Settings {
     pub(super) fn all(&self, name: &str) -> &[Setting] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
-
-    /// The setting of a directive that counts.
-    pub(super) fn last(&self, name: &str) -> Option<&Setting> {
-        self.all(name).last()
-    }
 }
 
 /// Layers of settings that are looked through in order.

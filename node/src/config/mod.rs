@@ -34,6 +34,9 @@ pub mod source;
 mod table;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 pub use diagnostic::{Diagnostic, Severity};
@@ -72,18 +75,5 @@ impl Config {
         let files = source::MemoryFiles::default().with("config", text);
         let loaded = load(Path::new("config"), &files);
         loaded.config.ok_or(loaded.diagnostics)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_usual_tls_settings_load() {
-        let text = "<domain *>\n    use-starttls yes\n    require-starttls no\n</domain>\n";
-        let config = Config::from_text(text).unwrap();
-        let settings = config.queue("example.com", "{default}");
-        assert!(settings.use_starttls && !settings.require_starttls);
     }
 }

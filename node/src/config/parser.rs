@@ -9,7 +9,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use super::directive::{Scope, TagArgument};
 use super::lexer::{self, MAX_LINE_BYTES, Tag};
 use super::position::{Position, SourceLine, Text};
-use super::source::{Files, resolve};
+use super::source::{Files, normalized, resolve};
 
 /// Files may include files this deep.
 const MAX_INCLUDE_DEPTH: usize = 16;
@@ -51,8 +51,8 @@ pub(super) fn parse(file: &Path, files: &dyn Files, diagnostics: &mut Diagnostic
     match files.read(file) {
         Ok(content) => parser.file(file, &content, Some(Scope::Global)),
         Err(error) => {
-            let mut diagnostic = Diagnostic::general(format!("cannot be read: {error}"));
-            diagnostic.severity = super::diagnostic::Severity::Error;
+            let message = format!("cannot be read: {error}");
+            let mut diagnostic = Diagnostic::general(message).into_error();
             diagnostic.position = Some(Position::start_of(file));
             parser.diagnostics.push(diagnostic);
             Vec::new()
@@ -301,7 +301,7 @@ impl Parser<'_> {
 
     fn included_file(&mut self, at: &Text, path: &Path, scope: Scope) -> Vec<Item> {
         let shown = path.display();
-        if self.including.iter().any(|open| open == path) {
+        if self.including.iter().any(|open| normalized(open) == normalized(path)) {
             self.diagnostics.error(at, format!("{shown} includes itself"));
             return Vec::new();
         }

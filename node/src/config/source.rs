@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Largest configuration file in bytes.
 pub const MAX_FILE_BYTES: usize = 64 * 1024 * 1024;
@@ -81,7 +81,7 @@ impl MemoryFiles {
 
 impl Files for MemoryFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.files.get(&normalized(path)).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn glob(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
@@ -101,6 +101,26 @@ fn invalid_pattern(error: &glob::PatternError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error.msg)
 }
 
+/// The name without `.` and `..`, as far as that can be said without looking at links.
+#[must_use]
+pub fn normalized(path: &Path) -> PathBuf {
+    let mut parts = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if parts.file_name().is_some() => {
+                parts.pop();
+            }
+            Component::ParentDir if parts.has_root() => {}
+            Component::ParentDir
+            | Component::Normal(_)
+            | Component::RootDir
+            | Component::Prefix(_) => parts.push(part),
+        }
+    }
+    parts
+}
+
 /// The name that `included` has, seen from the file `from`.
 #[must_use]
 pub fn resolve(from: &Path, included: &str) -> PathBuf {
@@ -116,6 +136,15 @@ mod tests {
         assert_eq!(resolve(Path::new("/etc/c/config"), "d/*.conf"), Path::new("/etc/c/d/*.conf"));
         assert_eq!(resolve(Path::new("/etc/c/config"), "/x"), Path::new("/x"));
         assert_eq!(resolve(Path::new("config"), "x"), Path::new("x"));
+    }
+
+    #[test]
+    fn names_are_normalized() {
+        for (name, expected) in
+            [("a/./b/../c", "a/c"), ("../a", "../a"), ("/a/../../b", "/b"), ("a/b/../..", "")]
+        {
+            assert_eq!(normalized(Path::new(name)), Path::new(expected), "{name}");
+        }
     }
 
     #[test]

@@ -42,8 +42,21 @@ pub(super) fn row(name: &str, scope: Scope) -> Option<&'static Directive> {
     named(name).iter().find(|row| row.scopes.contains(&scope)).copied()
 }
 
+/// Old directives that count per hour, and the rates that they are now.
+const PER_HOUR: &[(&str, &str)] =
+    &[("max-msg-per-hour", "max-msg-rate"), ("backoff-max-msg-per-hour", "backoff-max-msg-rate")];
+
+/// The rate that an old directive per hour is now.
+pub(super) fn rate_of(row: &Directive, scope: Scope) -> Option<&'static Directive> {
+    let (_, rate) = PER_HOUR.iter().find(|(old, _)| *old == row.name)?;
+    self::row(rate, scope)
+}
+
 /// The row that `row` is an old spelling of in this section; itself if it is none.
 pub(super) fn resolved(row: &'static Directive, scope: Scope) -> &'static Directive {
+    if let Some(rate) = rate_of(row, scope) {
+        return rate;
+    }
     match row.support {
         Support::Alias(target) => self::row(target, scope).unwrap_or(row),
         Support::Active | Support::Inert | Support::Moot(_) => row,

@@ -69,8 +69,10 @@ fn target(section: &Checked) -> Result<AcctTarget, Diagnostic> {
 
 fn max_size(own: &View<'_>, diagnostics: &mut Diagnostics) -> u64 {
     let size = own.size_bytes("max-size").unwrap_or(u64::MAX);
+    let webhook = own.text("http-webhook-url").is_some();
     if let Some(setting) = own.last("max-size")
         && size < MIN_MAX_SIZE_BYTES
+        && !webhook
     {
         diagnostics.error(setting.at(0), "max-size is at least 1M");
     }

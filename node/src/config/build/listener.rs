@@ -31,7 +31,8 @@ pub(super) fn listeners(root: &Checked, diagnostics: &mut Diagnostics) -> Vec<Sm
     }
     let mut kept: Vec<SmtpListener> = Vec::new();
     for (listener, at) in listeners {
-        if kept.iter().any(|known| known.address == listener.address) {
+        let taken = |known: &SmtpListener| known.address == listener.address;
+        if listener.address.port() != 0 && kept.iter().any(taken) {
             diagnostics.error(&at, format!("{} is given twice", listener.address));
         } else if listener.immediate_tls && listener.tls.is_none() {
             let error = Diagnostic::error(&at, "TLS at once needs a certificate");
@@ -40,7 +41,8 @@ pub(super) fn listeners(root: &Checked, diagnostics: &mut Diagnostics) -> Vec<Sm
             kept.push(listener);
         }
     }
-    if kept.is_empty() && !diagnostics.has_errors() {
+    let wanted = !root.broken.contains("smtp-listener") && !listeners_given(root);
+    if kept.is_empty() && wanted {
         let message = format!("no smtp-listener: mail is accepted on {DEFAULT_LISTENER} only");
         diagnostics.push(
             Diagnostic::general(message).with_help("smtp-listener 0/0:25 listens everywhere"),
@@ -48,6 +50,11 @@ pub(super) fn listeners(root: &Checked, diagnostics: &mut Diagnostics) -> Vec<Sm
         kept.push(with_section(DEFAULT_LISTENER, &Settings::default(), &global));
     }
     kept
+}
+
+fn listeners_given(root: &Checked) -> bool {
+    let one_line = root.settings.iter().any(|setting| setting.row.name == "smtp-listener");
+    one_line || sections(root, Scope::SmtpListener).next().is_some()
 }
 
 fn one_line(setting: &Setting, global: &Settings) -> Result<SmtpListener, Diagnostic> {

@@ -1,8 +1,10 @@
 //! Settings of the server as a whole.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use super::{Checked, Diagnostic, Diagnostics, Scope, Settings, View, merged, view, virtual_mta};
+use super::{
+    Checked, Diagnostic, Diagnostics, Scope, Setting, Settings, View, merged, view, virtual_mta,
+};
 use crate::config::settings::Server;
 use crate::config::value::Value;
 
@@ -60,10 +62,11 @@ fn old_min_free(top: &View<'_>) -> Option<u64> {
 }
 
 fn name_servers(global: &Settings) -> Vec<SocketAddr> {
-    let address = |value: &Value| match value {
-        Value::Address(ip) => Some(SocketAddr::new(*ip, DNS_PORT)),
-        Value::Listen(address) => Some(*address),
-        _ => None,
+    let address = |setting: &Setting| {
+        let Some(Value::Listen(address)) = setting.value(0) else { return None };
+        let written = setting.at(0).as_str().trim_matches(['[', ']', '"']);
+        let port = if written.parse::<IpAddr>().is_ok() { DNS_PORT } else { address.port() };
+        Some(SocketAddr::new(address.ip(), port))
     };
-    global.all("name-server").iter().filter_map(|s| address(s.value(0)?)).collect()
+    global.all("name-server").iter().filter_map(address).collect()
 }

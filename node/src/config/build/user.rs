@@ -25,6 +25,9 @@ pub(super) fn users(root: &Checked, diagnostics: &mut Diagnostics) -> HashMap<St
                 None => wrong("this user has no password"),
             },
         };
+        if method.is_err() && !section.broken.is_empty() {
+            continue;
+        }
         if let Some(method) = diagnostics.keep(method) {
             let source = user.text("source");
             users.insert(name.clone(), SmtpUser { name, method, source });

@@ -10,7 +10,7 @@ use crate::id::DEFAULT_VMTA;
 /// A network of source addresses may hold at most this many.
 const MAX_SOURCE_HOSTS: usize = 1_024;
 
-/// All virtual MTAs. The default one has the top level's addresses unless it has its own.
+/// All virtual MTAs. One without addresses of its own has those of the top level.
 pub(super) fn virtual_mtas(
     root: &Checked,
     server: &Server,
@@ -28,14 +28,14 @@ pub(super) fn virtual_mtas(
         };
         vmtas.insert(name, vmta);
     }
-    let default = vmtas.entry(DEFAULT_VMTA.to_owned()).or_insert_with(|| VirtualMta {
+    vmtas.entry(DEFAULT_VMTA.to_owned()).or_insert_with(|| VirtualMta {
         name: DEFAULT_VMTA.to_owned(),
         source_hosts: Vec::new(),
         host_name: None,
         max_smtp_out: None,
     });
-    if default.source_hosts.is_empty() {
-        default.source_hosts.clone_from(&server.source_hosts);
+    for vmta in vmtas.values_mut().filter(|vmta| vmta.source_hosts.is_empty()) {
+        vmta.source_hosts.clone_from(&server.source_hosts);
     }
     vmtas
 }
