@@ -49,6 +49,11 @@ impl DomainTable {
         self.entries.is_empty()
     }
 
+    /// Every pattern that some section has.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &DomainPattern> {
+        self.by_pattern.keys()
+    }
+
     pub(super) fn settings(&self, index: u32) -> &Settings {
         &self.entries[index as usize].settings
     }
