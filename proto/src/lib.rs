@@ -20,3 +20,15 @@ pub mod storage {
 pub mod admin {
     tonic::include_proto!("convoy.admin.v1");
 }
+
+/// `convoy.accounting.v1`: rows on their way to the collector, and what its group keeps.
+#[allow(
+    clippy::all,
+    clippy::use_self,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated code"
+)]
+pub mod accounting {
+    tonic::include_proto!("convoy.accounting.v1");
+}

@@ -1,0 +1,346 @@
+//! The task that sends the rows of this node's partitions to the collector.
+//!
+//! A stream begins with a question per partition; the answer says from where to send. Batches go
+//! out ahead of their answers, up to a window. An answer acknowledges rows, which the partition
+//! then drops, or sends the streamer back. When the stream breaks, the next one asks again: what
+//! the collector had stored is not sent twice, and what it had not is.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+use tracing::warn;
+
+use super::wire::accounting_collector_client::AccountingCollectorClient;
+use super::{parcel, wire};
+use crate::id::GroupId;
+use crate::queue::door::Outbox;
+use crate::queue::model::{OutboxPosition, OutboxRow};
+
+/// Rows of one batch.
+const BATCH_ROWS: usize = 256;
+/// Rows of one partition on their way.
+const WINDOW_ROWS: usize = 2048;
+/// Batches of one partition on their way: few enough that answers never fill the connection.
+const WINDOW_BATCHES: usize = 16;
+/// Requests between this task and the connection.
+const REQUESTS: usize = 64;
+/// How often acknowledged rows are dropped, and new partitions are looked for.
+const TICK: Duration = Duration::from_millis(250);
+/// Acknowledged rows that are dropped at once.
+const ACKNOWLEDGE_ROWS: usize = 1000;
+/// A partition without a majority must not hold up the others.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// The collector is not known or not reachable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoCollector(pub String);
+
+/// Finds the collector.
+pub trait Connect: Send + Sync + 'static {
+    /// A channel to the node that leads the accounting group now.
+    fn collector(&self) -> BoxFuture<'_, Result<Channel, NoCollector>>;
+}
+
+/// How far a partition has been sent, for operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Rows up to this one are on stable storage at the collector.
+    pub acknowledged: OutboxPosition,
+    /// Rows sent after it.
+    pub in_flight: usize,
+}
+
+/// What the streamer shows.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub lags: HashMap<GroupId, Lag>,
+    /// Why rows do not flow now.
+    pub error: Option<String>,
+}
+
+pub(crate) struct Streamer {
+    pub outbox: Arc<dyn Outbox>,
+    pub connect: Arc<dyn Connect>,
+    pub progress: Arc<Mutex<Progress>>,
+    /// Becomes true when the node stops.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// One partition in one stream.
+#[derive(Debug)]
+struct Lane {
+    step: Step,
+    /// Number of rows of each batch without an answer, oldest first.
+    in_flight: VecDeque<usize>,
+    acknowledged: OutboxPosition,
+    /// The collector has rows that the partition has not dropped yet; their number.
+    to_drop: usize,
+}
+
+/// What a lane does.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// The collector was asked where it stands.
+    Asking,
+    /// Rows up to here have been sent.
+    Sending(OutboxPosition),
+    /// A batch was refused, and so will be those after it: all answers are waited for.
+    Rewinding,
+}
+
+impl Lane {
+    const fn asking() -> Self {
+        Self {
+            step: Step::Asking,
+            in_flight: VecDeque::new(),
+            acknowledged: OutboxPosition { index: 0, n: 0 },
+            to_drop: 0,
+        }
+    }
+
+    fn rows_in_flight(&self) -> usize {
+        self.in_flight.iter().sum()
+    }
+
+    /// From where the next batch is sent, if one may be sent now.
+    fn ready(&self) -> Option<OutboxPosition> {
+        let open = self.in_flight.len() < WINDOW_BATCHES && self.rows_in_flight() < WINDOW_ROWS;
+        match self.step {
+            Step::Sending(sent) if open => Some(sent),
+            Step::Sending(_) | Step::Asking | Step::Rewinding => None,
+        }
+    }
+
+    /// An answer: rows up to `upto` are stored.
+    fn answered(&mut self, upto: OutboxPosition, rewind: bool) {
+        match self.step {
+            Step::Asking => {
+                self.step = Step::Sending(upto);
+                // Rows that an earlier stream delivered may still be there.
+                self.to_drop = usize::from(upto > OutboxPosition::default());
+            }
+            Step::Sending(_) | Step::Rewinding => {
+                self.to_drop += self.in_flight.pop_front().unwrap_or(0);
+                if rewind {
+                    self.step = Step::Rewinding;
+                }
+            }
+        }
+        if matches!(self.step, Step::Rewinding) && self.in_flight.is_empty() {
+            self.step = Step::Sending(upto);
+        }
+        self.acknowledged = self.acknowledged.max(upto);
+    }
+}
+
+impl Streamer {
+    /// Runs until the node stops.
+    pub(crate) async fn run(mut self) {
+        let mut stopping = self.stopping.clone();
+        let mut backoff = BACKOFF_FIRST;
+        loop {
+            let mut answered = false;
+            let ended = tokio::select! {
+                ended = self.stream(&mut answered) => ended,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            };
+            if answered {
+                backoff = BACKOFF_FIRST;
+            }
+            self.show_error(&ended);
+            tokio::select! {
+                () = sleep(backoff) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            }
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    fn show_error(&self, ended: &NoCollector) {
+        let mut progress = self.progress.lock();
+        if progress.error.as_deref() != Some(ended.0.as_str()) {
+            warn!("Accounting rows wait: {ended}.");
+            progress.error = Some(ended.0.clone());
+        }
+        progress.lags.clear();
+    }
+
+    /// One stream, until it breaks.
+    async fn stream(&mut self, answered: &mut bool) -> NoCollector {
+        match self.open().await {
+            Ok((requests, responses)) => {
+                let mut session = Session {
+                    outbox: Arc::clone(&self.outbox),
+                    progress: Arc::clone(&self.progress),
+                    requests,
+                    lanes: HashMap::new(),
+                };
+                session.run(responses, answered).await
+            }
+            Err(e) => e,
+        }
+    }
+
+    async fn open(
+        &self,
+    ) -> Result<(mpsc::Sender<wire::CollectRequest>, Streaming<wire::CollectResponse>), NoCollector>
+    {
+        let channel = self.connect.collector().await?;
+        let (requests, outgoing) = mpsc::channel(REQUESTS);
+        let responses = AccountingCollectorClient::new(channel)
+            .collect(ReceiverStream::new(outgoing))
+            .await
+            .map_err(|status| broken(&status))?;
+        Ok((requests, responses.into_inner()))
+    }
+}
+
+fn broken(status: &Status) -> NoCollector {
+    NoCollector(format!("the collector answers: {}", status.message()))
+}
+
+/// One open stream.
+struct Session {
+    outbox: Arc<dyn Outbox>,
+    progress: Arc<Mutex<Progress>>,
+    requests: mpsc::Sender<wire::CollectRequest>,
+    lanes: HashMap<GroupId, Lane>,
+}
+
+/// What woke the session.
+enum Event {
+    Response(Result<Option<wire::CollectResponse>, Status>),
+    Changed,
+    Tick,
+}
+
+impl Session {
+    async fn run(
+        &mut self,
+        mut responses: Streaming<wire::CollectResponse>,
+        answered: &mut bool,
+    ) -> NoCollector {
+        let outbox = Arc::clone(&self.outbox);
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Asked for before rows are read, so that no change is missed in between.
+        let mut changed = outbox.changed();
+        loop {
+            if let Err(gone) = self.send().await {
+                return gone;
+            }
+            self.show();
+            let event = tokio::select! {
+                response = responses.message() => Event::Response(response),
+                () = &mut changed => Event::Changed,
+                _ = tick.tick() => Event::Tick,
+            };
+            match event {
+                Event::Changed => changed = outbox.changed(),
+                Event::Tick => self.drop_acknowledged().await,
+                Event::Response(Ok(Some(response))) => {
+                    *answered = true;
+                    if self.take(&response) >= ACKNOWLEDGE_ROWS {
+                        self.drop_acknowledged().await;
+                    }
+                }
+                Event::Response(Ok(None)) => return NoCollector("the stream has ended".into()),
+                Event::Response(Err(status)) => return broken(&status),
+            }
+            // Answers that are there already: one look at the outboxes for all of them.
+            while let Some(Ok(Some(response))) = responses.message().now_or_never() {
+                self.take(&response);
+            }
+        }
+    }
+
+    /// Follows leadership, and sends what the windows allow.
+    async fn send(&mut self) -> Result<(), NoCollector> {
+        let led = self.outbox.led();
+        self.lanes.retain(|group, _| led.contains(group));
+        for group in led {
+            if let Entry::Vacant(vacant) = self.lanes.entry(group) {
+                vacant.insert(Lane::asking());
+                let question = wire::Question { partition: group.0 };
+                self.request(wire::collect_request::Request::Question(question)).await?;
+            }
+            self.send_rows(group).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_rows(&mut self, group: GroupId) -> Result<(), NoCollector> {
+        while let Some(sent) = self.lanes.get(&group).and_then(Lane::ready) {
+            let rows = self.outbox.rows(group, sent, BATCH_ROWS).await;
+            let Some(last) = rows.last().map(wire::place) else { break };
+            if let Some(lane) = self.lanes.get_mut(&group) {
+                lane.step = Step::Sending(last);
+                lane.in_flight.push_back(rows.len());
+            }
+            let batch = batch(group, sent, &rows);
+            self.request(wire::collect_request::Request::Batch(batch)).await?;
+        }
+        Ok(())
+    }
+
+    async fn request(&self, request: wire::collect_request::Request) -> Result<(), NoCollector> {
+        let request = wire::CollectRequest { request: Some(request) };
+        self.requests.send(request).await.map_err(|_| NoCollector("the stream has ended".into()))
+    }
+
+    /// Takes an answer; gives the rows that the partition may drop now.
+    fn take(&mut self, response: &wire::CollectResponse) -> usize {
+        let group = wire::partition(response.partition);
+        let Some(lane) = self.lanes.get_mut(&group) else { return 0 };
+        lane.answered(wire::position(response.upto), response.rewind);
+        lane.to_drop
+    }
+
+    async fn drop_acknowledged(&mut self) {
+        let lanes = self.lanes.iter_mut().filter(|(_, lane)| lane.to_drop > 0);
+        let dropped = lanes.map(|(group, lane)| {
+            let outbox = &self.outbox;
+            async move {
+                let done = outbox.acknowledge(*group, lane.acknowledged);
+                // When it fails, the next tick or the next leader drops them.
+                if let Ok(Ok(())) = timeout(ACKNOWLEDGE_TIMEOUT, done).await {
+                    lane.to_drop = 0;
+                }
+            }
+        });
+        join_all(dropped).await;
+    }
+
+    fn show(&self) {
+        let lag =
+            |lane: &Lane| Lag { acknowledged: lane.acknowledged, in_flight: lane.rows_in_flight() };
+        let mut progress = self.progress.lock();
+        progress.error = None;
+        progress.lags = self.lanes.iter().map(|(group, lane)| (*group, lag(lane))).collect();
+    }
+}
+
+fn batch(group: GroupId, previous: OutboxPosition, rows: &[OutboxRow]) -> wire::Batch {
+    let row = |row: &OutboxRow| wire::Row {
+        position: Some(wire::position_of(wire::place(row))),
+        record: parcel::pack(&row.record),
+    };
+    wire::Batch {
+        partition: group.0,
+        previous: Some(wire::position_of(previous)),
+        rows: rows.iter().map(row).collect(),
+    }
+}
