@@ -4,6 +4,7 @@
 //! `localhost` are honoured. What is told apart with care is "there is nothing" from "nobody
 //! answered", because the first may bounce mail and the second must not.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +73,7 @@ impl SystemResolver {
     pub fn new(name_servers: &[SocketAddr]) -> Result<Self, ResolverError> {
         let hosts = Hosts::from_system().unwrap_or_default();
         let (config, mut options) = if name_servers.is_empty() {
-            system()?
+            system(std::fs::read("/etc/resolv.conf"))?
         } else {
             let servers = name_servers.iter().map(server).collect();
             let mut options = ResolverOpts::default();
@@ -187,10 +188,12 @@ impl Resolve for SystemResolver {
     }
 }
 
-fn system() -> Result<(ResolverConfig, ResolverOpts), ResolverError> {
-    let (config, options) = system_conf::read_system_conf()
+/// The system's servers and timing, without its search list.
+fn system(file: io::Result<Vec<u8>>) -> Result<(ResolverConfig, ResolverOpts), ResolverError> {
+    let (config, options) = file
+        .map_err(NetError::from)
+        .and_then(system_conf::parse_resolv_conf)
         .map_err(|error| ResolverError::NoNameServers(error.to_string()))?;
-    // Without its search list.
     Ok((ResolverConfig::from_name_servers(config.name_servers), options))
 }
 
