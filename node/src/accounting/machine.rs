@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::id::GroupId;
 use crate::message::Record;
 use crate::queue::machine::{
-    Answer, BodyPart, Changes, Committed, Machine, MachineError, Table, View,
+    Answer, Changes, Committed, LiveBodies, Machine, MachineError, Table, View, no_bodies,
 };
 
 const LAYOUT_KEY: &[u8] = b"layout";
@@ -53,9 +53,9 @@ impl Machine for CollectorMachine {
         Ok(())
     }
 
-    fn live_bodies(&self, _: &dyn View, _: u64, _: u64) -> Result<Vec<BodyPart>, MachineError> {
+    fn live_bodies(&self) -> LiveBodies {
         // Entries of this group come without bodies.
-        Ok(Vec::new())
+        no_bodies
     }
 }
 

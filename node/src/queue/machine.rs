@@ -125,6 +125,10 @@ pub enum Answer {
     Repeated(Locator),
     /// This number of recipients changed.
     Changed(u64),
+    /// A piece of a body was stored here.
+    Piece(BodyPart),
+    /// Nothing was done: what the command builds on is gone.
+    Refused,
 }
 
 /// What becomes of a group's committed entries.
@@ -151,13 +155,17 @@ pub trait Machine: Send + 'static {
     /// are told that their entries are applied.
     fn written(&mut self) -> Result<(), MachineError>;
 
-    /// Parts of bodies from entries `after < index <= upto` that are still needed, in order.
-    fn live_bodies(
-        &self,
-        view: &dyn View,
-        after: u64,
-        upto: u64,
-    ) -> Result<Vec<BodyPart>, MachineError>;
+    /// How the store finds the bodies that the state still needs.
+    fn live_bodies(&self) -> LiveBodies;
+}
+
+/// Lists the parts of bodies from entries `after < index <= upto` that a state still needs, in
+/// order. Reads nothing but the view: the store also asks it about snapshots, on other threads.
+pub type LiveBodies = fn(&dyn View, after: u64, upto: u64) -> Result<Vec<BodyPart>, MachineError>;
+
+/// For machines whose entries carry no bodies.
+pub fn no_bodies(_: &dyn View, _: u64, _: u64) -> Result<Vec<BodyPart>, MachineError> {
+    Ok(Vec::new())
 }
 
 #[cfg(test)]

@@ -1,8 +1,33 @@
 //! The replicated queue: model, commands, their application, and Raft over one RocksDB.
 //!
-//! `door` is what the rest of the node sees; `model` are the values that go through it.
+//! `door` is what the rest of the node sees; `model` are the values that go through it; [`Queue`]
+//! opens all of it. Inside: `command` and `codec` make entries, `proposer` gathers them, `raft`
+//! replicates them, `store` keeps them, `apply` and `meta` say what they change, `index` counts.
+//! Only `raft` knows openraft, and only `store` knows RocksDB.
 
+mod apply;
+pub mod codec;
+mod command;
 pub mod door;
+mod housekeeping;
+mod inbox;
+mod index;
+mod inspect;
 pub mod machine;
+mod meta;
 pub mod model;
 pub mod pattern;
+mod proposer;
+mod queue;
+pub mod raft;
+mod reads;
+mod rows;
+pub mod store;
+mod work;
+
+pub use queue::{Queue, QueueError, QueueOptions};
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod queue_test;

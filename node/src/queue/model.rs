@@ -180,7 +180,8 @@ pub struct QueueFigures {
     pub recipients: u64,
     /// Bytes of their messages, counted once per recipient.
     pub bytes: u64,
-    /// Earliest due time among them; `None` when empty.
+    /// No recipient is due before this; `None` when empty or all are held. After recipients were
+    /// finished or deferred it may be earlier than the earliest due time.
     pub next_due: Option<Timestamp>,
 }
 

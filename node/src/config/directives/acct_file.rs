@@ -35,8 +35,9 @@ pub(super) const TABLE: &[Directive] = &[
               move-to.",
     ),
     Directive::new("max-size", ACCT_FILE, SIZE).default("250M").example("max-size 100M").doc(
-        "Finish the file and begin a new one when it would grow beyond this size, with or \
-              without move-to. The least is 1M. Webhooks have a default of 5M and take 50K to 10M.",
+        "Finish the file and begin a new one when it would grow beyond this size, whether or \
+              not move-to is given. The least is 1M. Webhooks have a default of 5M and take 50K to \
+              10M.",
     ),
     Directive::new("delete-after", ACCT_FILE, TIME_OR_NEVER)
         .default("8d")
@@ -130,7 +131,7 @@ pub(super) const WEBHOOK: &[Directive] = &[
         .inert()
         .since("5.0r5")
         .example("http-webhook-certificate /etc/convoy/webhook.pem")
-        .doc("Client certificate shown to the webhook's server."),
+        .doc("PEM file of the certificate that the webhook's server may ask for."),
     Directive::new("http-webhook-ca-file", ACCT_FILE, FILE)
         .inert()
         .since("5.0r5")

@@ -188,8 +188,8 @@ pub(super) const TABLE: &[Directive] = &[
     .inert()
     .example("queue-priority 80")
     .doc(
-        "Rank of the queue when connections are scarce: queues of higher rank may take slots \
-              from lower ones.",
+        "Rank of the queue when connections are scarce: a queue gives way to those of higher \
+              rank.",
     ),
     Directive::new(
         "delivery-priority",

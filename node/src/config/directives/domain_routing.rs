@@ -94,8 +94,8 @@ pub(super) const TIMEOUTS: &[Directive] = &[
         .since("5.0")
         .example("smtp-data-termination-timeout 10m")
         .doc(
-            "How long to wait for the reply to the end of a message. A short time makes \
-              duplicates, for the server may have accepted the message by then.",
+            "How long the server may take to confirm a message that was sent to its end. A short \
+              time makes duplicates, for the server may have accepted the message by then.",
         ),
 ];
 

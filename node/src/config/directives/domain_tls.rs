@@ -134,9 +134,9 @@ pub(super) const TABLE: &[Directive] = &[
               why one failed.",
         ),
     Directive::new("auth-username", DOMAIN, TEXT).example("auth-username customer-7").doc(
-        "User name for SMTP authentication towards the receiving server, usually a relay. \
-              Authentication takes place when this or auth-password is not empty, by CRAM-MD5, \
-              PLAIN or LOGIN as offered. An empty string clears an inherited value.",
+        "User name for SMTP authentication towards the receiving server, usually a relay. One \
+              of this and auth-password has to be non-empty for authentication to take place, by \
+              CRAM-MD5, PLAIN or LOGIN as offered. An empty string clears an inherited value.",
     ),
     Directive::new("auth-password", DOMAIN, TEXT).example("auth-password s3cret").doc(
         "Password for SMTP authentication towards the receiving server. It cannot contain a \

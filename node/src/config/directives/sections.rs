@@ -60,7 +60,7 @@ pub const SECTIONS: &[Section] = &[
         scope: Scope::VirtualMtaPool,
         support: Support::Active,
         since: "3.0",
-        doc: "Virtual MTAs among which messages are distributed in turn. Pools and virtual MTAs \
+        doc: "Virtual MTAs among which recipients are distributed in turn. Pools and virtual MTAs \
               share one space of names.",
         example: "<virtual-mta-pool news>",
     },

@@ -30,8 +30,9 @@ pub(super) const IDENTITY: &[Directive] = &[
         .since("3.0")
         .example("postmaster postmaster@example.com")
         .doc(
-            "Who receives mail for postmaster and abuse at local domains, and what the server has \
-              to tell its operators.",
+            "Mail for the bare recipient postmaster, without a domain, goes to the first address \
+              that is named; without one it goes to postmaster at the server's host name. PowerMTA \
+              also sends its own notices to all of them; Convoy writes those to the log.",
         ),
     Directive::new("smtp-source-host", &[Scope::Global, Scope::VirtualMta], SOURCE_HOST)
         .repeated()
@@ -154,8 +155,8 @@ pub(super) const RELAY: &[Directive] = &[
         .since("5.0")
         .example("invalid-virtual-mta-fallback default-pool")
         .doc(
-            "Virtual MTA for messages that named an unknown one, where reject-invalid-virtual-mta \
-              is off.",
+            "Where reject-invalid-virtual-mta is off, the virtual MTA that sends messages whose \
+              own choice does not exist.",
         ),
     Directive::new(
         "include-headers-from",

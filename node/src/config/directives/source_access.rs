@@ -58,8 +58,8 @@ pub(super) const TABLE: &[Directive] = &[
         .default("no")
         .example("allow-starttls yes")
         .doc(
-            "Offer STARTTLS to these clients. It is off unless switched on: a certificate alone \
-              does not enable encryption. Without a certificate it has no effect.",
+            "Offer STARTTLS to these clients. It has to be switched on besides having a \
+              certificate, and without one it has no effect.",
         ),
     Directive::new("require-starttls-before-auth", SOURCE, BOOLEAN)
         .default("no")

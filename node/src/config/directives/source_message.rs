@@ -41,8 +41,8 @@ pub(super) const TABLE: &[Directive] = &[
         .example("default-virtual-mta news")
         .doc(
             "Virtual MTA or pool for messages for which nothing of higher rank chose one; without \
-              it those go to the virtual MTA {default}. The word by-smtp-source-ip, the virtual \
-              MTA that owns the address on which the message was received, is not supported.",
+              it those go to the virtual MTA {default}. The word by-smtp-source-ip chooses the \
+              virtual MTA that sends from the address on which the message was received.",
         ),
     Directive::new("process-x-virtual-mta", SOURCE, BOOLEAN)
         .default("no")
@@ -85,13 +85,13 @@ pub(super) const TABLE: &[Directive] = &[
             "Let a message set its job identifier, an accounting field, by an x-job header, and \
               remove that header.",
         ),
-    Directive::new("retain-x-job", SOURCE, BOOLEAN)
-        .default("no")
-        .example("retain-x-job no")
-        .doc("Keep the x-job header in the message that is sent."),
+    Directive::new("retain-x-job", SOURCE, BOOLEAN).default("no").example("retain-x-job no").doc(
+        "Keep the x-job header, or the one that jobid-header names, in the message that is \
+              sent.",
+    ),
     Directive::new("jobid-header", SOURCE, WORD).example("jobid-header X-Campaign").doc(
-        "Another header whose value becomes the job identifier. It stays in the message; an \
-              x-job header that is processed comes first.",
+        "Another header whose value becomes the job identifier. It comes before an x-job \
+              header, and like that it is removed unless retain-x-job is on.",
     ),
     Directive::new("jobid-prefix", SOURCE, WORD)
         .inert()

@@ -75,7 +75,7 @@ pub(super) const POOL_LINES: &[Directive] = &[
         .since("3.0")
         .example("virtual-mta news-1")
         .doc(
-            "A member of the pool. Messages go to the members in turn; a member that is named \
+            "A member of the pool. Recipients go to the members in turn; a member that is named \
               several times gets that many shares.",
         ),
     Directive::new("max-smtp-out", POOL, LIMIT)

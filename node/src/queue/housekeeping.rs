@@ -1,0 +1,103 @@
+//! What the queue does from time to time: looks how full the store is, and lets tokens expire.
+
+use std::path::PathBuf;
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::command::Draft;
+use super::model::Pressure;
+use super::proposer::When;
+use super::queue::Queue;
+use super::store::StoreError;
+use super::store::reader::Reader;
+use crate::clock::Timestamp;
+
+/// Between looks at the store.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between commands that let tokens expire.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// How long a message's id is remembered, so that it is not stored twice, and how long a piece
+/// of a long body waits for the rest.
+const REMEMBER: Duration = Duration::from_secs(600);
+
+/// Keeps the pressure current.
+pub(super) fn watch_pressure(
+    reader: Reader,
+    dir: PathBuf,
+    min_free_bytes: u64,
+    pressure: watch::Sender<Pressure>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        loop {
+            every.tick().await;
+            let dir = dir.clone();
+            let look = move |database: &std::sync::Arc<super::store::database::Database>| {
+                let free_bytes = free_bytes(&dir)?;
+                Ok::<_, StoreError>((free_bytes, database.stalled()))
+            };
+            let now = match reader.read(look).await {
+                Ok((free_bytes, _)) if free_bytes < min_free_bytes => {
+                    Pressure::DiskFull { free_bytes }
+                }
+                Ok((_, true)) => Pressure::Stalled,
+                Ok((_, false)) => Pressure::Normal,
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    tracing::warn!("The free space of the queue is not known: {error}.");
+                    continue;
+                }
+            };
+            pressure.send_if_modified(|shown| {
+                let changed = *shown != now;
+                if std::mem::discriminant(shown) != std::mem::discriminant(&now) {
+                    announce(&now);
+                }
+                *shown = now;
+                changed
+            });
+        }
+    })
+}
+
+fn announce(pressure: &Pressure) {
+    match pressure {
+        Pressure::Normal => tracing::info!("The queue accepts messages again."),
+        Pressure::DiskFull { free_bytes } => {
+            let free = free_bytes >> 20;
+            tracing::warn!("The queue accepts no messages: {free} MB are free on its disk.");
+        }
+        Pressure::Stalled => {
+            tracing::warn!("The queue accepts no messages: the disk is too slow.");
+        }
+    }
+}
+
+fn free_bytes(dir: &std::path::Path) -> Result<u64, StoreError> {
+    let stat = rustix::fs::statvfs(dir).map_err(|e| StoreError::Database {
+        context: "asking for free space",
+        message: e.to_string(),
+    })?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Proposes, to the groups that this node leads, that old tokens and pieces are forgotten.
+pub(super) fn expire(queue: Weak<Queue>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(EXPIRE_EVERY);
+        loop {
+            every.tick().await;
+            let Some(queue) = queue.upgrade() else { return };
+            let before = Timestamp::now() - REMEMBER;
+            for (group, _) in queue.index.led() {
+                if group.is_partition() {
+                    // Whoever leads when it fails proposes the next one.
+                    let _ = queue.propose(group, Draft::expire(before), When::Committed).await;
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,314 @@
+//! One Raft group, as the rest of the queue sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::alias::OneshotReceiverOf;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, Fatal, InitializeError, RaftError};
+use openraft::impls::{BasicNode, ProgressResponder};
+use openraft::raft::ClientWriteResult;
+use openraft::type_config::TypeConfigExt;
+use openraft::{Config, Instant, Raft, ReadPolicy, SnapshotPolicy, WatchChangeHandle};
+use parking_lot::Mutex;
+
+use super::convert::{RaftLogId, log_id};
+use super::log::LogAdapter;
+use super::network::{Factory, Peers};
+use super::state::StateAdapter;
+use super::{AppData, TypeConfig};
+use crate::id::{GroupId, NodeId};
+use crate::queue::machine::Answer;
+use crate::queue::store::FatalHook;
+use crate::queue::store::applier::Applier;
+use crate::queue::store::entry::{LogId, Proposal};
+use crate::queue::store::log::GroupLog;
+use crate::queue::store::reader::Reader;
+
+/// A leader stops sending this long before another node could lead.
+const LEASE_MARGIN: Duration = Duration::from_millis(200);
+/// A wait between tries to confirm a new leadership.
+const CONFIRM_EVERY: Duration = Duration::from_millis(20);
+
+/// How long members wait for each other, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Between heartbeats.
+    pub heartbeat_ms: u64,
+    /// Least time without a leader before an election.
+    pub election_min_ms: u64,
+    /// Most time without a leader before an election; also the leader's lease.
+    pub election_max_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { heartbeat_ms: 100, election_min_ms: 500, election_max_ms: 1000 }
+    }
+}
+
+/// Told when this node begins and ceases to lead a group.
+pub(crate) trait Leadership: Send + Sync + 'static {
+    /// This node leads in `term`, and all that was committed before is applied.
+    fn gained(&self, group: GroupId, term: u64);
+    /// This node does not lead any more.
+    fn lost(&self, group: GroupId);
+}
+
+/// Why a proposal was not committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProposeError {
+    /// This node does not lead, or not in the term asked for. Nothing was stored.
+    NotLeader,
+    /// Another leader's log replaced the entry. It may have been committed nevertheless.
+    Discarded,
+    /// The group has stopped. The entry may be committed.
+    Stopped,
+}
+
+/// What a group is made from.
+pub(crate) struct Parts {
+    pub group: GroupId,
+    pub node: NodeId,
+    pub timing: Timing,
+    pub log: Arc<GroupLog>,
+    pub applier: Applier,
+    pub reader: Reader,
+    pub peers: Arc<dyn Peers>,
+    pub leadership: Arc<dyn Leadership>,
+    pub fatal: FatalHook,
+}
+
+/// A running group.
+pub(crate) struct Group {
+    id: GroupId,
+    node: NodeId,
+    lease: Duration,
+    raft: Raft<TypeConfig, StateAdapter>,
+    watch: Mutex<Option<WatchChangeHandle<TypeConfig>>>,
+}
+
+/// A proposal on its way. Keep it until it is applied.
+pub(crate) struct Proposed {
+    commit: OneshotReceiverOf<TypeConfig, RaftLogId>,
+    complete: OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>,
+}
+
+impl Proposed {
+    /// Waits until a majority has the entry on stable storage. To be called once; after an error
+    /// there is nothing more to wait for.
+    pub(crate) async fn committed(&mut self) -> Result<LogId, ProposeError> {
+        match (&mut self.commit).await {
+            Ok(id) => Ok(log_id(&id)),
+            Err(_) => match (&mut self.complete).await {
+                Ok(Ok(response)) => Ok(log_id(&response.log_id)),
+                Ok(Err(error)) => Err(refused(&error)),
+                Err(_) => Err(ProposeError::Stopped),
+            },
+        }
+    }
+
+    /// Waits until this node has applied the entry.
+    pub(crate) async fn applied(self) -> Result<Vec<Answer>, ProposeError> {
+        match self.complete.await {
+            Ok(Ok(response)) => Ok(response.data.0),
+            Ok(Err(error)) => Err(refused(&error)),
+            Err(_) => Err(ProposeError::Stopped),
+        }
+    }
+}
+
+impl Group {
+    /// Starts the group.
+    pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, String> {
+        let id = parts.group;
+        let text = |e: &dyn std::fmt::Display| format!("group {id}: {e}");
+        let config = config(id, parts.timing).validate().map_err(|e| text(&e))?;
+        let lease = Duration::from_millis(config.election_timeout_max);
+        let raft = Raft::new(
+            parts.node.0,
+            Arc::new(config),
+            Factory { group: id, peers: parts.peers },
+            LogAdapter::new(parts.log, parts.applier.clone()),
+            StateAdapter::new(parts.applier, parts.reader),
+        )
+        .await
+        .map_err(|e| text(&e))?;
+        let watch = watch_leadership(&raft, id, parts.leadership);
+        watch_failure(&raft, id, parts.fatal);
+        Ok(Arc::new(Self { id, node: parts.node, lease, raft, watch: Mutex::new(Some(watch)) }))
+    }
+
+    /// Its number.
+    pub(crate) const fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// Makes this node the only member, unless the group has members already. A group whose only
+    /// member is this node elects it at once.
+    pub(crate) async fn begin_alone(&self) -> Result<(), String> {
+        let text = |e: &dyn std::fmt::Display| format!("group {}: {e}", self.id);
+        if self.raft.is_initialized().await.map_err(|e| text(&e))? {
+            if self.is_alone() {
+                self.raft.trigger().elect(false).await.map_err(|e| text(&e))?;
+            }
+            return Ok(());
+        }
+        let members = std::collections::BTreeMap::from([(self.node.0, BasicNode::default())]);
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(text(&error)),
+        }
+    }
+
+    /// Waits until all that was committed before the start is applied.
+    pub(crate) async fn recovered(&self, timeout: Duration) -> Result<(), String> {
+        let recovered = self.raft.wait_for_recovery(Some(timeout)).await;
+        recovered.map(drop).map_err(|e| format!("group {}: {e}", self.id))
+    }
+
+    fn is_alone(&self) -> bool {
+        let mut voters = self.raft.voter_ids();
+        voters.next() == Some(self.node.0) && voters.next().is_none()
+    }
+
+    /// The term in which this node leads, if it does.
+    pub(crate) fn leader_term(&self) -> Option<u64> {
+        self.raft.as_leader().ok().map(|leader| leader.term())
+    }
+
+    /// Does this node lead in `term`, and would no other node lead yet if this one were cut off?
+    pub(crate) fn may_send(&self, term: u64) -> bool {
+        let Ok(leader) = self.raft.as_leader() else { return false };
+        if leader.term() != term {
+            return false;
+        }
+        // A majority of one needs no acknowledgement.
+        if self.is_alone() {
+            return true;
+        }
+        leader.last_quorum_acked().is_some_and(|acked| {
+            TypeConfig::now().saturating_duration_since(acked) + LEASE_MARGIN < self.lease
+        })
+    }
+
+    /// Proposes an entry; with a term, only as the leader of that term. Entries are in the log in
+    /// the order of these calls.
+    pub(crate) async fn propose(
+        &self,
+        term: Option<u64>,
+        proposal: Proposal,
+    ) -> Result<Proposed, ProposeError> {
+        let (responder, commit, complete) = ProgressResponder::new();
+        let mut request = self.raft.write(AppData(Arc::new(proposal))).responder(responder);
+        if let Some(term) = term {
+            request = request.with_leader(term);
+        }
+        request.await.map_err(|_: Fatal<TypeConfig>| ProposeError::Stopped)?;
+        Ok(Proposed { commit, complete })
+    }
+
+    /// Stops the group. It does not hand over leadership.
+    pub(crate) async fn stop(&self) {
+        let watch = self.watch.lock().take();
+        if let Some(mut watch) = watch {
+            watch.close().await;
+        }
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!("Group {} did not stop cleanly: {error}", self.id);
+        }
+    }
+}
+
+fn refused(error: &ClientWriteError<TypeConfig>) -> ProposeError {
+    match error {
+        ClientWriteError::LogEntryDiscarded(_) => ProposeError::Discarded,
+        // The last two belong to changes of members and are never the answer to an entry.
+        ClientWriteError::ForwardToLeader(_)
+        | ClientWriteError::ChangeMembershipError(_)
+        | ClientWriteError::PreconditionFailed(_) => ProposeError::NotLeader,
+    }
+}
+
+fn config(group: GroupId, timing: Timing) -> Config {
+    Config {
+        cluster_name: group.to_string(),
+        heartbeat_interval: timing.heartbeat_ms,
+        heartbeat_min_interval: Some(timing.heartbeat_ms * 2),
+        election_timeout_min: timing.election_min_ms,
+        election_timeout_max: timing.election_max_ms,
+        enable_pre_vote: Some(true),
+        // A leader that comes back has lost what it had applied and not synced.
+        enable_leader_restore: Some(false),
+        broadcast_submitted_on_append: Some(true),
+        max_payload_entries: 512,
+        max_append_entries: Some(1024),
+        api_channel_size: Some(4096),
+        api_batch_capacity: 1024,
+        api_batch_linger_ms: 0,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(20_000),
+        // Followers that lag a little must not need a snapshot.
+        max_in_snapshot_log_to_keep: 50_000,
+        purge_batch_size: 4096,
+        quorum_loss_probe_interval: None,
+        allow_log_reversion: None,
+        ..Config::default()
+    }
+}
+
+fn watch_leadership(
+    raft: &Raft<TypeConfig, StateAdapter>,
+    group: GroupId,
+    leadership: Arc<dyn Leadership>,
+) -> WatchChangeHandle<TypeConfig> {
+    let (started, stopped) = (leadership.clone(), leadership);
+    let raft_of_start = raft.clone();
+    raft.on_leader_change(
+        move |leader| {
+            let (raft, leadership) = (raft_of_start.clone(), started.clone());
+            async move {
+                if confirmed(&raft, leader.term).await {
+                    leadership.gained(group, leader.term);
+                }
+            }
+        },
+        move |_| {
+            let leadership = stopped.clone();
+            async move { leadership.lost(group) }
+        },
+    )
+}
+
+/// Waits until the new leader has applied all that earlier leaders committed; false when it is
+/// not the leader any more.
+async fn confirmed(raft: &Raft<TypeConfig, StateAdapter>, term: u64) -> bool {
+    loop {
+        match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+            Ok(_) => return true,
+            Err(RaftError::Fatal(_)) => return false,
+            Err(RaftError::APIError(_)) => {}
+        }
+        if raft.as_leader().ok().map(|leader| leader.term()) != Some(term) {
+            return false;
+        }
+        tokio::time::sleep(CONFIRM_EVERY).await;
+    }
+}
+
+/// Tells the node when the core of a group dies without being stopped.
+fn watch_failure(raft: &Raft<TypeConfig, StateAdapter>, group: GroupId, fatal: FatalHook) {
+    let mut metrics = raft.metrics();
+    tokio::spawn(async move {
+        loop {
+            let state = metrics.borrow_and_update().running_state.clone();
+            match state {
+                Ok(()) => {}
+                Err(Fatal::Stopped) => return,
+                Err(error) => return fatal.report(&format!("group {group}: {error}")),
+            }
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}

@@ -1,0 +1,106 @@
+//! The state of a group as openraft sees it.
+
+use std::io;
+
+use futures_util::{Stream, StreamExt};
+use openraft::OptionalSend;
+use openraft::alias::SnapshotOf;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
+
+use super::convert::{
+    RaftLogId, RaftSnapshotMeta, RaftStoredMembership, applied, entry, io_error, raft_applied,
+};
+use super::{Answers, TypeConfig};
+use crate::queue::store::StoreError;
+use crate::queue::store::applier::{Applier, ApplyEntry, Incoming, Respond};
+use crate::queue::store::reader::Reader;
+
+/// Entries that are applied in one batch.
+const APPLY_ENTRIES: usize = 256;
+/// Bytes of entries that are applied in one batch.
+const APPLY_BYTES: usize = 8 << 20;
+
+/// Applies entries, and gives and takes snapshots.
+#[derive(Clone)]
+pub(super) struct StateAdapter {
+    applier: Applier,
+    reader: Reader,
+}
+
+impl StateAdapter {
+    pub(super) const fn new(applier: Applier, reader: Reader) -> Self {
+        Self { applier, reader }
+    }
+
+    async fn snapshot(&self) -> io::Result<Option<SnapshotOf<TypeConfig, Incoming>>> {
+        let applier = self.applier.clone();
+        let source =
+            self.reader.read(move |database| applier.snapshot(database)).await.map_err(io_error)?;
+        let Some(source) = source else { return Ok(None) };
+        let (last_log_id, last_membership) = raft_applied(Some(&source.applied))?;
+        let meta = RaftSnapshotMeta { last_log_id, last_membership };
+        Ok(Some(Snapshot { meta, snapshot: Incoming::Source(source) }))
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for StateAdapter {
+    type SnapshotData = Incoming;
+
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, Incoming>, io::Error> {
+        let nothing = || io_error(StoreError::Damaged("nothing to take a snapshot of".to_owned()));
+        self.snapshot().await?.ok_or_else(nothing)
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateAdapter {
+    type SnapshotData = Incoming;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(
+        &mut self,
+    ) -> Result<(Option<RaftLogId>, RaftStoredMembership), io::Error> {
+        raft_applied(self.applier.applied().as_ref())
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        let (mut batch, mut size) = (Vec::new(), 0);
+        while let Some(item) = entries.next().await {
+            let (raft_entry, responder) = item?;
+            let entry = entry(&raft_entry);
+            size += entry.size_bytes();
+            let respond = responder.map(|responder| -> Respond {
+                Box::new(move |answers| responder.send(Answers(answers)))
+            });
+            batch.push(ApplyEntry { entry, respond });
+            if batch.len() >= APPLY_ENTRIES || size >= APPLY_BYTES {
+                size = 0;
+                self.applier.apply(std::mem::take(&mut batch)).await.map_err(io_error)?;
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.applier.apply(batch).await.map_err(io_error)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &RaftSnapshotMeta,
+        snapshot: Incoming,
+    ) -> Result<(), io::Error> {
+        self.applier.install(applied(meta), snapshot).await.map_err(io_error)
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> Result<Option<SnapshotOf<TypeConfig, Incoming>>, io::Error> {
+        self.snapshot().await
+    }
+}

@@ -1,0 +1,292 @@
+//! The log of one group: its end in memory, the rest in the database.
+//!
+//! An entry can be read as soon as it is appended. It leaves memory only when it is on stable
+//! storage and applied, and more than the tail's share of bytes is there.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use convoy_proto::storage as proto;
+use parking_lot::Mutex;
+
+use super::committer::{Committer, Done, Write};
+use super::database::{Database, Family, decode};
+use super::entry::{LogEntry, LogId};
+use super::reader::Reader;
+use super::{StoreError, keys};
+use crate::id::GroupId;
+use crate::queue::machine::BodyPart;
+
+/// Where a log begins and ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// The last entry removed from the front.
+    pub purged: Option<LogId>,
+    /// The last entry; `purged` when the log is empty.
+    pub last: Option<LogId>,
+}
+
+/// The log. Written by one task at a time, read by many.
+pub(crate) struct GroupLog {
+    group: GroupId,
+    committer: Committer,
+    reader: Reader,
+    tail: Arc<Mutex<Tail>>,
+}
+
+struct Tail {
+    extent: Extent,
+    vote: Option<proto::Vote>,
+    /// The last entries, without a hole, up to `extent.last`.
+    entries: VecDeque<LogEntry>,
+    bytes: usize,
+    limit_bytes: usize,
+    /// Entries up to here are on stable storage.
+    durable: u64,
+    /// Entries up to here are applied.
+    applied: u64,
+}
+
+impl GroupLog {
+    /// Reads where the log stands. Blocks.
+    pub(crate) fn open(
+        group: GroupId,
+        database: &Database,
+        committer: Committer,
+        reader: Reader,
+        limit_bytes: usize,
+    ) -> Result<Self, StoreError> {
+        let vote = database.message(Family::Meta, &keys::meta(group, keys::Meta::Vote))?;
+        let purged: Option<proto::LogId> =
+            database.message(Family::Meta, &keys::meta(group, keys::Meta::Purged))?;
+        let purged = purged.map(LogId::from);
+        let from = keys::log(group, purged.map_or(0, |p| p.index + 1));
+        let last = match database.last(Family::Log, &from, &keys::group_end(group))? {
+            Some(row) => {
+                let index = keys::log_index(&row.key)
+                    .ok_or_else(|| StoreError::Damaged(format!("key in the log of {group}")))?;
+                Some(LogId { term: decode::<proto::LogRecord>(&row.value)?.term, index })
+            }
+            None => purged,
+        };
+        let tail = Tail {
+            extent: Extent { purged, last },
+            vote,
+            entries: VecDeque::new(),
+            bytes: 0,
+            limit_bytes,
+            durable: last.map_or(0, |l| l.index),
+            applied: 0,
+        };
+        Ok(Self { group, committer, reader, tail: Arc::new(Mutex::new(tail)) })
+    }
+
+    /// Where the log begins and ends.
+    pub(crate) fn extent(&self) -> Extent {
+        self.tail.lock().extent
+    }
+
+    /// The vote that is on stable storage.
+    pub(crate) fn vote(&self) -> Option<proto::Vote> {
+        self.tail.lock().vote
+    }
+
+    /// Replaces the vote; it is on stable storage afterwards.
+    pub(crate) async fn save_vote(&self, vote: proto::Vote) -> Result<(), StoreError> {
+        self.committer.write(self.group, Write::Vote(vote)).await?;
+        self.tail.lock().vote = Some(vote);
+        Ok(())
+    }
+
+    /// Adds entries that follow the last one. They can be read at once; `done` is called when they
+    /// are on stable storage.
+    pub(crate) fn append(&self, entries: Vec<LogEntry>, done: Done) -> Result<(), StoreError> {
+        let Some(end) = self.tail.lock().push(&entries)? else {
+            done(Ok(()));
+            return Ok(());
+        };
+        let tail = self.tail.clone();
+        let synced: Done = Box::new(move |result| {
+            if result.is_ok() {
+                tail.lock().set_durable(end);
+            }
+            done(result);
+        });
+        self.committer.send(self.group, Write::Append(entries), synced);
+        Ok(())
+    }
+
+    /// Removes all entries after this index.
+    pub(crate) async fn truncate_after(&self, after: Option<LogId>) -> Result<(), StoreError> {
+        let from = after.map_or(0, |a| a.index + 1);
+        self.tail.lock().truncate(from, after);
+        self.committer.write(self.group, Write::Truncate(from)).await?;
+        let mut tail = self.tail.lock();
+        tail.durable = tail.durable.min(from.saturating_sub(1));
+        Ok(())
+    }
+
+    /// Removes entries up to this one, which may lie beyond the end of the log.
+    pub(crate) async fn purge(&self, upto: LogId) -> Result<(), StoreError> {
+        self.tail.lock().purge(upto);
+        self.committer.write(self.group, Write::Purge(upto)).await
+    }
+
+    /// Says how far the state is applied, so that the entries before may leave memory.
+    pub(crate) fn set_applied(&self, index: u64) {
+        let mut tail = self.tail.lock();
+        tail.applied = tail.applied.max(index);
+        tail.evict();
+    }
+
+    /// All entries of `range` that the log has; with a byte limit only the first of them, but at
+    /// least one.
+    pub(crate) async fn read(
+        &self,
+        range: Range<u64>,
+        limit_bytes: Option<usize>,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        let limit = limit_bytes.unwrap_or(usize::MAX);
+        let (on_disk, mut in_memory) = self.tail.lock().read(range, limit);
+        if on_disk.is_empty() {
+            return Ok(in_memory);
+        }
+        let group = self.group;
+        let expected = on_disk.end;
+        let mut entries =
+            self.reader.read(move |database| read(database, group, on_disk, limit)).await?;
+        if entries.last().is_some_and(|last| last.id.index + 1 == expected) {
+            let mut size: usize = entries.iter().map(LogEntry::size_bytes).sum();
+            for entry in in_memory.drain(..) {
+                if size >= limit {
+                    break;
+                }
+                size += entry.size_bytes();
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
+    }
+}
+
+impl Tail {
+    /// Index of the last entry, if there are any in `entries`.
+    fn push(&mut self, entries: &[LogEntry]) -> Result<Option<u64>, StoreError> {
+        for entry in entries {
+            if let Some(last) = self.extent.last
+                && entry.id.index != last.index + 1
+            {
+                let what = format!("entry {:?} appended after {last:?}", entry.id);
+                return Err(StoreError::Damaged(what));
+            }
+            self.extent.last = Some(entry.id);
+            self.bytes += entry.size_bytes();
+            self.entries.push_back(entry.clone());
+        }
+        Ok(entries.last().map(|e| e.id.index))
+    }
+
+    fn set_durable(&mut self, index: u64) {
+        self.durable = self.durable.max(index);
+        self.evict();
+    }
+
+    fn evict(&mut self) {
+        let free = self.durable.min(self.applied);
+        while self.bytes > self.limit_bytes
+            && self.entries.front().is_some_and(|e| e.id.index <= free)
+        {
+            self.pop_front();
+        }
+    }
+
+    fn pop_front(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes -= entry.size_bytes();
+        }
+    }
+
+    fn truncate(&mut self, from: u64, last: Option<LogId>) {
+        while self.entries.back().is_some_and(|e| e.id.index >= from) {
+            if let Some(entry) = self.entries.pop_back() {
+                self.bytes -= entry.size_bytes();
+            }
+        }
+        if self.extent.last.is_some_and(|l| l.index >= from) {
+            self.extent.last = last.or(self.extent.purged);
+        }
+    }
+
+    fn purge(&mut self, upto: LogId) {
+        while self.entries.front().is_some_and(|e| e.id.index <= upto.index) {
+            self.pop_front();
+        }
+        self.extent.purged = self.extent.purged.max(Some(upto));
+        if self.extent.last.is_none_or(|l| l.index < upto.index) {
+            self.extent.last = Some(upto);
+            self.durable = self.durable.max(upto.index);
+        }
+    }
+
+    /// What of `range` must be read from the database, and what comes after it from memory.
+    fn read(&self, range: Range<u64>, limit_bytes: usize) -> (Range<u64>, Vec<LogEntry>) {
+        let first = self.extent.purged.map_or(0, |p| p.index + 1);
+        let end = self.extent.last.map_or(0, |l| l.index + 1);
+        let (start, end) = (range.start.max(first), range.end.min(end));
+        if start >= end {
+            return (0..0, Vec::new());
+        }
+        let memory = self.entries.front().map_or(end, |e| e.id.index);
+        let on_disk = start..memory.min(end);
+        let skip = usize::try_from(start.saturating_sub(memory)).unwrap_or(usize::MAX);
+        let (mut size, mut entries) = (0, Vec::new());
+        for entry in self.entries.iter().skip(skip) {
+            if entry.id.index >= end || size >= limit_bytes {
+                break;
+            }
+            size += entry.size_bytes();
+            entries.push(entry.clone());
+        }
+        (if on_disk.is_empty() { 0..0 } else { on_disk }, entries)
+    }
+}
+
+/// Reads entries and their bodies. Entries that were removed meanwhile are absent.
+fn read(
+    database: &Database,
+    group: GroupId,
+    range: Range<u64>,
+    limit_bytes: usize,
+) -> Result<Vec<LogEntry>, StoreError> {
+    let (from, to) = (keys::log(group, range.start), keys::log(group, range.end));
+    let (mut entries, mut size) = (Vec::new(), 0);
+    let mut failure = None;
+    database.each(Family::Log, &from, &to, |key, value| {
+        match read_entry(database, group, key, value) {
+            Ok(entry) => {
+                size += entry.size_bytes();
+                entries.push(entry);
+                size < limit_bytes
+            }
+            Err(error) => {
+                failure = Some(error);
+                false
+            }
+        }
+    })?;
+    failure.map_or(Ok(entries), Err)
+}
+
+fn read_entry(
+    database: &Database,
+    group: GroupId,
+    key: &[u8],
+    value: &[u8],
+) -> Result<LogEntry, StoreError> {
+    let index = keys::log_index(key)
+        .ok_or_else(|| StoreError::Damaged(format!("key in the log of {group}")))?;
+    LogEntry::from_record(index, decode(value)?, |part| {
+        database.get(Family::Body, &keys::body(group, BodyPart { index, part }))
+    })
+}
