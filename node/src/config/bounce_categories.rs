@@ -1,6 +1,6 @@
 //! Sorts bounces into categories by patterns: the first that matches wins.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use fancy_regex::Regex;
 
@@ -25,12 +25,12 @@ pub(super) struct BounceCategories {
     rules: Vec<CategoryRule>,
 }
 
-static BUILTIN_RULES: LazyLock<BounceCategories> = LazyLock::new(|| {
+static BUILTIN_RULES: LazyLock<Arc<BounceCategories>> = LazyLock::new(|| {
     let rule = |(pattern, category): &(&str, &str)| CategoryRule {
         regex: compile(pattern).expect("a test compiles every built-in pattern"),
         category: (*category).to_owned(),
     };
-    BounceCategories { rules: BUILTIN.iter().map(rule).collect() }
+    Arc::new(BounceCategories { rules: BUILTIN.iter().map(rule).collect() })
 });
 
 impl BounceCategories {
@@ -38,8 +38,8 @@ impl BounceCategories {
         Self { rules }
     }
 
-    /// The list that holds without `<bounce-category-patterns>`.
-    pub(super) fn builtin() -> Self {
+    /// The list that holds without `<bounce-category-patterns>`; compiled once.
+    pub(super) fn builtin() -> Arc<Self> {
         BUILTIN_RULES.clone()
     }
 

@@ -186,7 +186,11 @@ fn word(kind: Kind, token: &Token) -> Result<Value, String> {
         Kind::Choice(choices) => parse_choice(text, choices).map(Value::Text),
         Kind::BoolOrTime => bool_or_time(text),
         Kind::Address => parse_address(text),
-        Kind::Endpoint => text.parse().map(Value::Listen).or_else(|_| parse_address(text)),
+        Kind::Endpoint => text
+            .parse()
+            .map(Value::Listen)
+            .or_else(|_| parse_address(text))
+            .map_err(|m: String| format!("{m}, with a port or without")),
         Kind::Network => parse_network(text).map(Value::Network),
         Kind::Listen => parse_listen(text).map(Value::Listen),
         Kind::Host => parse_host(text).map(Value::Text),

@@ -39,7 +39,7 @@ pub(super) fn build(root: &Checked, host_name: String, diagnostics: &mut Diagnos
         domains: levels(root, &macros, diagnostics),
         sources: sources(&global, root),
         relay: relay(&global, &server.local_names, &macros, diagnostics),
-        categories: Arc::new(categories(root)),
+        categories: categories(root),
         headers: headers(&acct_files),
     };
     Config {
@@ -162,12 +162,12 @@ fn relay(
 }
 
 /// The list of the configuration takes the place of the built-in one.
-fn categories(root: &Checked) -> BounceCategories {
+fn categories(root: &Checked) -> Arc<BounceCategories> {
     let mut given = sections(root, Scope::BounceCategoryPatterns).peekable();
     if given.peek().is_none() {
         return BounceCategories::builtin();
     }
-    BounceCategories::new(given.flat_map(|s| s.categories.iter().cloned()).collect())
+    Arc::new(BounceCategories::new(given.flat_map(|s| s.categories.iter().cloned()).collect()))
 }
 
 /// Headers that records must carry: those named as columns and those mapped to fields.

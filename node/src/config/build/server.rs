@@ -1,6 +1,6 @@
 //! Settings of the server as a whole.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::{
     Checked, Diagnostic, Diagnostics, Scope, Setting, Settings, View, merged, view, virtual_mta,
@@ -62,11 +62,10 @@ fn old_min_free(top: &View<'_>) -> Option<u64> {
 }
 
 fn name_servers(global: &Settings) -> Vec<SocketAddr> {
-    let address = |setting: &Setting| {
-        let Some(Value::Listen(address)) = setting.value(0) else { return None };
-        let written = setting.at(0).as_str().trim_matches(['[', ']', '"']);
-        let port = if written.parse::<IpAddr>().is_ok() { DNS_PORT } else { address.port() };
-        Some(SocketAddr::new(address.ip(), port))
+    let address = |setting: &Setting| match setting.value(0)? {
+        Value::Address(ip) => Some(SocketAddr::new(*ip, DNS_PORT)),
+        Value::Listen(address) => Some(*address),
+        _ => None,
     };
     global.all("name-server").iter().filter_map(address).collect()
 }

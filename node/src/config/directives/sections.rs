@@ -62,7 +62,7 @@ pub const SECTIONS: &[Section] = &[
         since: "3.0",
         doc: "Virtual MTAs among which recipients are distributed in turn. Pools and virtual MTAs \
               share one space of names.",
-        example: "<virtual-mta-pool news>",
+        example: "<virtual-mta-pool newsletters>",
     },
     Section {
         scope: Scope::AcctFile,

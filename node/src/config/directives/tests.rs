@@ -230,6 +230,8 @@ fn configuration(scope: Scope, line: &str) -> String {
         Scope::Global => return format!("{NAMED}\n{line}\n"),
         // Without a password there is no user.
         Scope::SmtpUser if !line.starts_with("password") => format!("password s3cret\n{line}"),
+        // A pool has members.
+        Scope::VirtualMtaPool => format!("virtual-mta other\n{line}"),
         _ => line.to_owned(),
     };
     let outer = Scope::ALL.into_iter().find(|outer| scope.allowed_in(*outer)).expect("a parent");

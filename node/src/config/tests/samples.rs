@@ -191,6 +191,12 @@ fn proxies_and_a_virtual_mta_in_two_places() {
 }
 
 #[test]
+fn a_configuration_can_be_shared_between_threads() {
+    fn shareable(_: &(impl Send + Sync + 'static)) {}
+    shareable(&good(""));
+}
+
+#[test]
 fn the_server_has_defaults() {
     let config = good("");
     assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:25");

@@ -90,7 +90,7 @@ fn values_are_checked_by_their_kinds() {
         ("max-bytes-in-flight 5x", &["1:21 error `5x` is not a size such as 250M or 10k"]),
         (
             "name-server nowhere",
-            &["1:13 error `nowhere` is not ADDRESS:PORT, 0/0:PORT or [IPV6]:PORT"],
+            &["1:13 error `nowhere` is not an IP address, with a port or without"],
         ),
         (
             "relay-address /(/",
