@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
-use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::ports::*;
 use super::window::Tally;
 use crate::clock::Timestamp;
-use crate::config::settings::{DomainSettings, Lookup, SmtpUser, SourceSettings};
+use crate::config::Config;
+use crate::config::settings::Lookup;
 use crate::dns::{DnsError, Mx, Resolve};
 use crate::id::{GroupId, Locator, MessageId, NodeId, QueueName};
-use crate::message::{BodyType, Envelope, Notify, Origin, Recipient, Record, RecordType};
+use crate::message::{BodyType, Envelope, Notify, Origin, Recipient, Record};
 use crate::queue::door::{Inspect, ReportError};
 use crate::queue::model::{Operation, Pressure, QueueFigures, Stored, Switches, Waiting};
 use crate::smtp::address::{Address, ReversePath};
@@ -263,7 +263,7 @@ impl AccountingPort for Accounting {
 
 /// A runtime with a configuration that a test makes.
 pub(super) struct Runtime {
-    pub(super) lookup: Arc<Settings>,
+    pub(super) config: Mutex<Arc<Config>>,
     pub(super) findings: Mutex<Vec<Finding>>,
 }
 
@@ -284,7 +284,7 @@ impl RuntimePort for Runtime {
     }
 
     fn lookup(&self) -> Arc<dyn Lookup + Send + Sync> {
-        self.lookup.clone()
+        self.config.lock().clone()
     }
 
     fn settings(&self, domain: &str, vmta: &str) -> Result<EffectiveSettings, Refusal> {
@@ -327,46 +327,6 @@ impl RuntimePort for Runtime {
 
     fn drain(&self) -> BoxFuture<'_, Result<Drained, Refusal>> {
         ready(Ok(Drained { handed_over: 0, kept: 1 })).boxed()
-    }
-}
-
-/// The same settings for every queue.
-pub(super) struct Settings {
-    pub(super) queue: Arc<DomainSettings>,
-    pub(super) wants_records: bool,
-}
-
-impl Lookup for Settings {
-    fn source(&self, _: IpAddr, _: Option<&str>, _: Option<&SmtpUser>) -> Arc<SourceSettings> {
-        unreachable!("administration does not ask for sources")
-    }
-
-    fn queue(&self, _: &str, _: &str) -> Arc<DomainSettings> {
-        Arc::clone(&self.queue)
-    }
-
-    fn queue_domain(&self, domain: &str, _: &str) -> String {
-        domain.to_owned()
-    }
-
-    fn relay_allowed(&self, _: &str, _: &str) -> bool {
-        false
-    }
-
-    fn bounce_category(&self, _: &str) -> &str {
-        "other"
-    }
-
-    fn source_networks(&self) -> Vec<IpNet> {
-        Vec::new()
-    }
-
-    fn accounting_headers(&self, _: RecordType) -> &[String] {
-        &[]
-    }
-
-    fn wants_records(&self, _: RecordType) -> bool {
-        self.wants_records
     }
 }
 

@@ -25,3 +25,5 @@ pub use service::{API_KEY, CheckApi, Ports, Service, server};
 
 #[cfg(test)]
 mod double;
+#[cfg(test)]
+mod service_test;
