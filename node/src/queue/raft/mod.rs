@@ -10,6 +10,9 @@ mod log;
 mod network;
 mod state;
 
+#[cfg(test)]
+mod suite_test;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -11,7 +11,6 @@ use super::convert::{
     RaftLogId, RaftSnapshotMeta, RaftStoredMembership, applied, entry, io_error, raft_applied,
 };
 use super::{Answers, TypeConfig};
-use crate::queue::store::StoreError;
 use crate::queue::store::applier::{Applier, ApplyEntry, Incoming, Respond};
 use crate::queue::store::reader::Reader;
 
@@ -32,14 +31,12 @@ impl StateAdapter {
         Self { applier, reader }
     }
 
-    async fn snapshot(&self) -> io::Result<Option<SnapshotOf<TypeConfig, Incoming>>> {
+    async fn snapshot(&self) -> io::Result<SnapshotOf<TypeConfig, Incoming>> {
         let applier = self.applier.clone();
-        let source =
-            self.reader.read(move |database| applier.snapshot(database)).await.map_err(io_error)?;
-        let Some(source) = source else { return Ok(None) };
+        let source = self.reader.read(move |db| applier.snapshot(db)).await.map_err(io_error)?;
         let (last_log_id, last_membership) = raft_applied(Some(&source.applied))?;
         let meta = RaftSnapshotMeta { last_log_id, last_membership };
-        Ok(Some(Snapshot { meta, snapshot: Incoming::Source(source) }))
+        Ok(Snapshot { meta, snapshot: Incoming::Source(source) })
     }
 }
 
@@ -47,8 +44,7 @@ impl RaftSnapshotBuilder<TypeConfig> for StateAdapter {
     type SnapshotData = Incoming;
 
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, Incoming>, io::Error> {
-        let nothing = || io_error(StoreError::Damaged("nothing to take a snapshot of".to_owned()));
-        self.snapshot().await?.ok_or_else(nothing)
+        self.snapshot().await
     }
 }
 
@@ -101,6 +97,7 @@ impl RaftStateMachine<TypeConfig> for StateAdapter {
     async fn get_current_snapshot(
         &mut self,
     ) -> Result<Option<SnapshotOf<TypeConfig, Incoming>>, io::Error> {
-        self.snapshot().await
+        let snapshot = self.snapshot().await?;
+        Ok(snapshot.meta.last_log_id.is_some().then_some(snapshot))
     }
 }

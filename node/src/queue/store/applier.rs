@@ -168,10 +168,7 @@ impl Applier {
     }
 
     /// Takes a snapshot of the state. Blocks.
-    pub(crate) fn snapshot(
-        &self,
-        database: &Arc<Database>,
-    ) -> Result<Option<SnapshotSource>, StoreError> {
+    pub(crate) fn snapshot(&self, database: &Arc<Database>) -> Result<SnapshotSource, StoreError> {
         SnapshotSource::take(database, self.shared.group, self.shared.live)
     }
 }

@@ -18,6 +18,9 @@ use super::{StoreError, keys};
 use crate::id::GroupId;
 use crate::queue::machine::BodyPart;
 
+/// Looks at a log that is changing, until memory and database agree.
+const READ_TRIES: usize = 8;
+
 /// Where a log begins and ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -37,6 +40,8 @@ pub(crate) struct GroupLog {
 
 struct Tail {
     extent: Extent,
+    /// Index of the first entry; beyond the last one when the log is empty.
+    first: u64,
     vote: Option<proto::Vote>,
     /// The last entries, without a hole, up to `extent.last`.
     entries: VecDeque<LogEntry>,
@@ -61,17 +66,22 @@ impl GroupLog {
         let purged: Option<proto::LogId> =
             database.message(Family::Meta, &keys::meta(group, keys::Meta::Purged))?;
         let purged = purged.map(LogId::from);
-        let from = keys::log(group, purged.map_or(0, |p| p.index + 1));
-        let last = match database.last(Family::Log, &from, &keys::group_end(group))? {
+        let after = purged.map_or(0, |p| p.index + 1);
+        let (from, to) = (keys::log(group, after), keys::group_end(group));
+        let first = match database.scan(Family::Log, &from, &to, 1)?.first() {
+            Some(row) => index_of(group, &row.key)?,
+            None => after,
+        };
+        let last = match database.last(Family::Log, &from, &to)? {
             Some(row) => {
-                let index = keys::log_index(&row.key)
-                    .ok_or_else(|| StoreError::Damaged(format!("key in the log of {group}")))?;
+                let index = index_of(group, &row.key)?;
                 Some(LogId { term: decode::<proto::LogRecord>(&row.value)?.term, index })
             }
             None => purged,
         };
         let tail = Tail {
             extent: Extent { purged, last },
+            first,
             vote,
             entries: VecDeque::new(),
             bytes: 0,
@@ -148,26 +158,41 @@ impl GroupLog {
         limit_bytes: Option<usize>,
     ) -> Result<Vec<LogEntry>, StoreError> {
         let limit = limit_bytes.unwrap_or(usize::MAX);
-        let (on_disk, mut in_memory) = self.tail.lock().read(range, limit);
-        if on_disk.is_empty() {
-            return Ok(in_memory);
-        }
-        let group = self.group;
-        let expected = on_disk.end;
-        let mut entries =
-            self.reader.read(move |database| read(database, group, on_disk, limit)).await?;
-        if entries.last().is_some_and(|last| last.id.index + 1 == expected) {
-            let mut size: usize = entries.iter().map(LogEntry::size_bytes).sum();
-            for entry in in_memory.drain(..) {
-                if size >= limit {
-                    break;
-                }
-                size += entry.size_bytes();
-                entries.push(entry);
+        for _ in 0..READ_TRIES {
+            let (on_disk, in_memory) = self.tail.lock().read(range.clone(), limit);
+            if on_disk.is_empty() {
+                return Ok(in_memory);
             }
+            let (group, expected) = (self.group, on_disk.end);
+            let found = self.reader.read(move |db| read(db, group, on_disk, limit)).await?;
+            let size: usize = found.iter().map(LogEntry::size_bytes).sum();
+            if size >= limit {
+                return Ok(found);
+            }
+            if found.last().is_some_and(|last| last.id.index + 1 == expected) {
+                return Ok(join(found, size, in_memory, limit));
+            }
+            // The log was purged or truncated between the two looks.
         }
-        Ok(entries)
+        Err(StoreError::Damaged(format!("the log of {} has a hole in {range:?}", self.group)))
     }
+}
+
+/// Adds entries from memory to those from the database, up to the limit.
+fn join(
+    mut entries: Vec<LogEntry>,
+    mut size: usize,
+    in_memory: Vec<LogEntry>,
+    limit: usize,
+) -> Vec<LogEntry> {
+    for entry in in_memory {
+        if size >= limit {
+            break;
+        }
+        size += entry.size_bytes();
+        entries.push(entry);
+    }
+    entries
 }
 
 impl Tail {
@@ -179,6 +204,9 @@ impl Tail {
             {
                 let what = format!("entry {:?} appended after {last:?}", entry.id);
                 return Err(StoreError::Damaged(what));
+            }
+            if self.extent.last == self.extent.purged {
+                self.first = entry.id.index;
             }
             self.extent.last = Some(entry.id);
             self.bytes += entry.size_bytes();
@@ -223,6 +251,7 @@ impl Tail {
             self.pop_front();
         }
         self.extent.purged = self.extent.purged.max(Some(upto));
+        self.first = self.first.max(upto.index + 1);
         if self.extent.last.is_none_or(|l| l.index < upto.index) {
             self.extent.last = Some(upto);
             self.durable = self.durable.max(upto.index);
@@ -231,9 +260,8 @@ impl Tail {
 
     /// What of `range` must be read from the database, and what comes after it from memory.
     fn read(&self, range: Range<u64>, limit_bytes: usize) -> (Range<u64>, Vec<LogEntry>) {
-        let first = self.extent.purged.map_or(0, |p| p.index + 1);
         let end = self.extent.last.map_or(0, |l| l.index + 1);
-        let (start, end) = (range.start.max(first), range.end.min(end));
+        let (start, end) = (range.start.max(self.first), range.end.min(end));
         if start >= end {
             return (0..0, Vec::new());
         }
@@ -284,9 +312,12 @@ fn read_entry(
     key: &[u8],
     value: &[u8],
 ) -> Result<LogEntry, StoreError> {
-    let index = keys::log_index(key)
-        .ok_or_else(|| StoreError::Damaged(format!("key in the log of {group}")))?;
+    let index = index_of(group, key)?;
     LogEntry::from_record(index, decode(value)?, |part| {
         database.get(Family::Body, &keys::body(group, BodyPart { index, part }))
     })
+}
+
+fn index_of(group: GroupId, key: &[u8]) -> Result<u64, StoreError> {
+    keys::log_index(key).ok_or_else(|| StoreError::Damaged(format!("key in the log of {group}")))
 }

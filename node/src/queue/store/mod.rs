@@ -15,6 +15,11 @@ pub(crate) mod overlay;
 pub(crate) mod reader;
 pub(crate) mod snapshot;
 
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod store_test;
+
 use std::sync::Arc;
 
 use parking_lot::Mutex;

@@ -43,12 +43,12 @@ pub(crate) struct SnapshotSource {
 }
 
 impl SnapshotSource {
-    /// Takes a snapshot; `None` when nothing was applied yet. Blocks shortly.
+    /// Takes a snapshot. Blocks shortly.
     pub(crate) fn take(
         database: &Arc<Database>,
         group: GroupId,
         live: LiveBodies,
-    ) -> Result<Option<Self>, StoreError> {
+    ) -> Result<Self, StoreError> {
         let (applied_tx, applied_rx) = sync_channel(1);
         let (chunk_tx, chunks) = sync_channel(2);
         let (go, go_rx) = sync_channel(1);
@@ -58,7 +58,7 @@ impl SnapshotSource {
             .spawn(move || {
                 let frozen = database.snapshot();
                 let applied = read_applied(&frozen, group);
-                let taken = matches!(applied, Ok(Some(_)));
+                let taken = applied.is_ok();
                 // Dropping the source ends both channels and thereby the thread.
                 if applied_tx.send(applied).is_ok() && taken && go_rx.recv().is_ok() {
                     let result = send_chunks(&frozen, group, live, &chunk_tx);
@@ -72,7 +72,7 @@ impl SnapshotSource {
                 message: e.to_string(),
             })?;
         let applied = applied_rx.recv().map_err(|_| StoreError::Closed)??;
-        Ok(applied.map(|applied| Self { applied, chunks, go }))
+        Ok(Self { applied: applied.unwrap_or_default(), chunks, go })
     }
 
     /// The next chunk; `None` after the last. Blocks.
