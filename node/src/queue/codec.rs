@@ -463,8 +463,7 @@ mod tests {
     #[test]
     fn an_envelope_reads_back() {
         let check = |e: Envelope| assert_eq!(read_envelope(envelope(&e)), Ok(e));
-        let plain = fixture::envelope(1, &["a@x.example"]);
-        check(plain.clone());
+        check(fixture::envelope(1, &["a@x.example"]));
         let mut rich = fixture::envelope(2, &["a@x.example", "b@y.example", "c@y.example"]);
         rich.sender = ReversePath::Null;
         rich.ret = Some(Ret::Headers);

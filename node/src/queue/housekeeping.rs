@@ -1,4 +1,5 @@
-//! What the queue does from time to time: looks how full the store is, and lets tokens expire.
+//! What the queue does from time to time: looks how full the store is, lets tokens expire, and
+//! purges logs that grew too long.
 
 use std::path::PathBuf;
 use std::sync::Weak;
@@ -8,9 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::command::Draft;
+use super::local::Queue;
 use super::model::Pressure;
 use super::proposer::When;
-use super::queue::Queue;
 use super::store::StoreError;
 use super::store::reader::Reader;
 use crate::clock::Timestamp;
@@ -19,6 +20,8 @@ use crate::clock::Timestamp;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between commands that let tokens expire.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// Between looks at the length of the logs.
+const BOUND_EVERY: Duration = Duration::from_secs(10);
 /// How long a message's id is remembered, so that it is not stored twice, and how long a piece
 /// of a long body waits for the rest.
 const REMEMBER: Duration = Duration::from_secs(600);
@@ -98,6 +101,18 @@ pub(super) fn expire(queue: Weak<Queue>) -> JoinHandle<()> {
                     let _ = queue.propose(group, Draft::expire(before), When::Committed).await;
                 }
             }
+        }
+    })
+}
+
+/// Keeps the logs from filling the disk with entries that everybody has applied.
+pub(super) fn bound_logs(queue: Weak<Queue>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(BOUND_EVERY);
+        loop {
+            every.tick().await;
+            let Some(queue) = queue.upgrade() else { return };
+            queue.bound_logs().await;
         }
     })
 }

@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 
 use super::command::{CHUNK_BYTES, Draft};
 use super::door::Inbox;
+use super::local::Queue;
 use super::machine::Answer;
 use super::model::{Accepted, Pressure, Submission, SubmitError};
 use super::proposer::{Failure, Told, When};
-use super::queue::Queue;
 use crate::id::{GroupId, MessageId};
 
 /// Recipients of one message. A report on all of them fits into one entry.

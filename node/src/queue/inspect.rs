@@ -6,10 +6,10 @@ use futures_util::future::BoxFuture;
 
 use super::command::Draft;
 use super::door::{Inspect, ReportError, Work};
+use super::local::Queue;
 use super::machine::Answer;
 use super::model::{Operation, QueueFigures, Stored, Switches, Target};
 use super::proposer::When;
-use super::queue::Queue;
 use super::work::report_error;
 use crate::id::{GroupId, Locator, QueueName};
 

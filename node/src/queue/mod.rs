@@ -13,20 +13,22 @@ mod housekeeping;
 mod inbox;
 mod index;
 mod inspect;
+mod local;
 pub mod machine;
 mod meta;
 pub mod model;
 pub mod pattern;
 mod proposer;
-mod queue;
 pub mod raft;
 mod reads;
 mod rows;
 pub mod store;
 mod work;
 
-pub use queue::{Queue, QueueError, QueueOptions};
+pub use local::{Queue, QueueError, QueueOptions};
 
+#[cfg(test)]
+mod crash_test;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]

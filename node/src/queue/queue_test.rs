@@ -10,25 +10,21 @@ use tempfile::TempDir;
 use super::door::{Inbox, Inspect, Outbox, Propose, ReportError, Work};
 use super::fixture;
 use super::machine::{
-    Answer, Changes, Committed, LiveBodies, Machine, MachineError, Table, View, no_bodies,
+    Answer, BodyPart, Changes, Committed, LiveBodies, Machine, MachineError, Table, View, no_bodies,
 };
 use super::model::{
     Accepted, Operation, OutboxPosition, Pressure, Submission, SubmitError, Switches, Target, Wake,
 };
 use super::raft::group::Timing;
 use super::store::FatalHook;
-use super::store::database::Sizes;
+use super::store::database::{Family, Sizes};
+use super::store::fixture::SIZES;
+use super::store::keys;
 use super::{Queue, QueueError, QueueOptions};
 use crate::clock::Timestamp;
 use crate::id::{GroupId, Locator, NodeId, QueueName};
 use crate::message::{Class, RecordType};
 
-const SIZES: Sizes = Sizes {
-    body_buffer_bytes: 4 << 20,
-    log_buffer_bytes: 4 << 20,
-    cache_bytes: 4 << 20,
-    tail_bytes: 1 << 20,
-};
 const FOREVER: Timestamp = Timestamp(u64::MAX - 1);
 
 /// Keeps the last payload.
@@ -361,5 +357,44 @@ async fn a_full_disk_is_seen() {
     let queue = Queue::open(full).await.unwrap();
     let mut pressure = queue.pressure.clone();
     pressure.wait_for(|p| matches!(p, Pressure::DiskFull { .. })).await.unwrap();
+    queue.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_too_long_is_purged_and_live_messages_stay() {
+    let dir = TempDir::new().unwrap();
+    let sizes = Sizes { log_bytes: 900_000, ..SIZES };
+    let queue = Queue::open(QueueOptions { sizes, ..options(dir.path(), 1) }).await.unwrap();
+    let mut places = Vec::new();
+    for id in 0..40 {
+        let text = vec![b'x'; 20_000];
+        places.push(submit(&queue, fixture::submission(id, &["a@x.example"], text)).await);
+    }
+    for at in &places[1..] {
+        let results = vec![fixture::result(0, Class::Delivered)];
+        queue.report(term(&queue), fixture::report(*at, results)).await.unwrap();
+    }
+    settle(&queue).await;
+    let reader = queue.reader.clone();
+    let body = |at: Locator| {
+        let reader = reader.clone();
+        let key = keys::body(at.group, BodyPart { index: at.index, part: 0 });
+        async move {
+            let body = reader.read(move |db| db.get(Family::Body, &key)).await;
+            body.unwrap().is_some()
+        }
+    };
+    assert!(body(places[1]).await, "the log still has it");
+    // The first round takes a snapshot, a later one purges what it covers.
+    let purged = async {
+        while body(places[1]).await {
+            queue.bound_logs().await;
+            settle(&queue).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), purged).await.unwrap();
+    assert!(body(places[0]).await, "a live message keeps its bytes");
+    assert!(body(places[39]).await, "the last entries are kept");
+    assert_eq!(queue.body(places[0]).await.unwrap().len(), 20_000);
     queue.shutdown().await;
 }

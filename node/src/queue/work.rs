@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use super::command::Draft;
 use super::door::{Outbox, Propose, ReportError, Work};
+use super::local::Queue;
 use super::machine::MachineError;
 use super::model::{Due, OutboxPosition, OutboxRow, Report, Stored, Switches, Wake};
 use super::proposer::{Failure, When};
-use super::queue::Queue;
 use super::raft::group::ProposeError;
 use super::reads::State;
 use super::store::entry::Proposal;

@@ -27,7 +27,7 @@ pub(super) fn io_error(error: StoreError) -> io::Error {
 }
 
 pub(super) fn log_id(id: &RaftLogId) -> LogId {
-    LogId { term: *id.committed_leader_id().clone(), index: id.index() }
+    LogId { term: id.committed_leader_id().term, index: id.index() }
 }
 
 pub(super) fn raft_log_id(id: LogId) -> RaftLogId {

@@ -84,6 +84,7 @@ pub(crate) struct Group {
     id: GroupId,
     node: NodeId,
     lease: Duration,
+    log: Arc<GroupLog>,
     raft: Raft<TypeConfig, StateAdapter>,
     watch: Mutex<Option<WatchChangeHandle<TypeConfig>>>,
 }
@@ -129,14 +130,15 @@ impl Group {
             parts.node.0,
             Arc::new(config),
             Factory { group: id, peers: parts.peers },
-            LogAdapter::new(parts.log, parts.applier.clone()),
+            LogAdapter::new(parts.log.clone(), parts.applier.clone()),
             StateAdapter::new(parts.applier, parts.reader),
         )
         .await
         .map_err(|e| text(&e))?;
         let watch = watch_leadership(&raft, id, parts.leadership);
         watch_failure(&raft, id, parts.fatal);
-        Ok(Arc::new(Self { id, node: parts.node, lease, raft, watch: Mutex::new(Some(watch)) }))
+        let watch = Mutex::new(Some(watch));
+        Ok(Arc::new(Self { id, node: parts.node, lease, log: parts.log, raft, watch }))
     }
 
     /// Its number.
@@ -172,11 +174,6 @@ impl Group {
         voters.next() == Some(self.node.0) && voters.next().is_none()
     }
 
-    /// The term in which this node leads, if it does.
-    pub(crate) fn leader_term(&self) -> Option<u64> {
-        self.raft.as_leader().ok().map(|leader| leader.term())
-    }
-
     /// Does this node lead in `term`, and would no other node lead yet if this one were cut off?
     pub(crate) fn may_send(&self, term: u64) -> bool {
         let Ok(leader) = self.raft.as_leader() else { return false };
@@ -206,6 +203,16 @@ impl Group {
         }
         request.await.map_err(|_: Fatal<TypeConfig>| ProposeError::Stopped)?;
         Ok(Proposed { commit, complete })
+    }
+
+    /// Removes entries from the front of the log that take more than `limit_bytes` of disk: those
+    /// that a snapshot covers already. Entries not covered yet go the next time.
+    pub(crate) async fn bound_log(&self, limit_bytes: u64) {
+        let Some(upto) = self.log.beyond(limit_bytes) else { return };
+        let trigger = self.raft.trigger();
+        // A group that has stopped needs no bound.
+        let _ = trigger.purge_log(upto).await;
+        let _ = trigger.snapshot().await;
     }
 
     /// Stops the group. It does not hand over leadership.

@@ -18,7 +18,7 @@ use openraft::{AnyError, OptionalSend};
 use super::TypeConfig;
 use super::convert::RaftVote;
 use crate::id::{GroupId, NodeId};
-use crate::queue::store::applier::Incoming;
+use crate::queue::store::snapshot::SnapshotSource;
 
 /// Where the other nodes are. The cluster's transport implements it.
 pub trait Peers: Send + Sync + 'static {
@@ -65,7 +65,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
 }
 
 impl RaftNetworkV2<TypeConfig> for Client {
-    type SnapshotData = Incoming;
+    type SnapshotData = SnapshotSource;
 
     async fn append_entries(
         &mut self,
@@ -94,7 +94,7 @@ impl RaftNetworkV2<TypeConfig> for Client {
     async fn full_snapshot(
         &mut self,
         _vote: RaftVote,
-        _snapshot: SnapshotOf<TypeConfig, Incoming>,
+        _snapshot: SnapshotOf<TypeConfig, SnapshotSource>,
         _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {

@@ -11,8 +11,9 @@ use super::convert::{
     RaftLogId, RaftSnapshotMeta, RaftStoredMembership, applied, entry, io_error, raft_applied,
 };
 use super::{Answers, TypeConfig};
-use crate::queue::store::applier::{Applier, ApplyEntry, Incoming, Respond};
+use crate::queue::store::applier::{Applier, ApplyEntry, Respond};
 use crate::queue::store::reader::Reader;
+use crate::queue::store::snapshot::SnapshotSource;
 
 /// Entries that are applied in one batch.
 const APPLY_ENTRIES: usize = 256;
@@ -31,25 +32,27 @@ impl StateAdapter {
         Self { applier, reader }
     }
 
-    async fn snapshot(&self) -> io::Result<SnapshotOf<TypeConfig, Incoming>> {
+    async fn snapshot(&self) -> io::Result<SnapshotOf<TypeConfig, SnapshotSource>> {
         let applier = self.applier.clone();
         let source = self.reader.read(move |db| applier.snapshot(db)).await.map_err(io_error)?;
         let (last_log_id, last_membership) = raft_applied(Some(&source.applied))?;
         let meta = RaftSnapshotMeta { last_log_id, last_membership };
-        Ok(Snapshot { meta, snapshot: Incoming::Source(source) })
+        Ok(Snapshot { meta, snapshot: source })
     }
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for StateAdapter {
-    type SnapshotData = Incoming;
+    type SnapshotData = SnapshotSource;
 
-    async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, Incoming>, io::Error> {
+    async fn build_snapshot(
+        &mut self,
+    ) -> Result<SnapshotOf<TypeConfig, SnapshotSource>, io::Error> {
         self.snapshot().await
     }
 }
 
 impl RaftStateMachine<TypeConfig> for StateAdapter {
-    type SnapshotData = Incoming;
+    type SnapshotData = SnapshotSource;
     type SnapshotBuilder = Self;
 
     async fn applied_state(
@@ -89,14 +92,17 @@ impl RaftStateMachine<TypeConfig> for StateAdapter {
     async fn install_snapshot(
         &mut self,
         meta: &RaftSnapshotMeta,
-        snapshot: Incoming,
+        snapshot: SnapshotSource,
     ) -> Result<(), io::Error> {
-        self.applier.install(applied(meta), snapshot).await.map_err(io_error)
+        let applier = self.applier.clone();
+        let stage = self.reader.read(move |db| applier.stage(db, &snapshot));
+        let staged = stage.await.map_err(io_error)?;
+        self.applier.install(applied(meta), staged).await.map_err(io_error)
     }
 
     async fn get_current_snapshot(
         &mut self,
-    ) -> Result<Option<SnapshotOf<TypeConfig, Incoming>>, io::Error> {
+    ) -> Result<Option<SnapshotOf<TypeConfig, SnapshotSource>>, io::Error> {
         let snapshot = self.snapshot().await?;
         Ok(snapshot.meta.last_log_id.is_some().then_some(snapshot))
     }

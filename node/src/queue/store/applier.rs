@@ -20,7 +20,7 @@ use super::entry::{LogEntry, Payload};
 use super::log::GroupLog;
 use super::overlay::Overlay;
 use super::snapshot::{SnapshotSource, Staged, StagingLock, remove_unfinished};
-use super::{FatalHook, StoreError, keys};
+use super::{FatalHook, PanicGuard, StoreError, keys};
 use crate::id::GroupId;
 use crate::queue::machine::{Answer, BodyPart, Committed, LiveBodies, Machine, MachineError};
 
@@ -36,17 +36,9 @@ pub(crate) struct ApplyEntry {
     pub respond: Option<Respond>,
 }
 
-/// A snapshot to install.
-pub(crate) enum Incoming {
-    /// Still to be read from another store.
-    Source(SnapshotSource),
-    /// Already in the next epoch.
-    Staged(Staged),
-}
-
 enum Job {
     Apply(Vec<ApplyEntry>, oneshot::Sender<Result<(), StoreError>>),
-    Install(proto::Applied, Incoming, oneshot::Sender<Result<(), StoreError>>),
+    Install(proto::Applied, Staged, oneshot::Sender<Result<(), StoreError>>),
     Sweep,
     Stop,
 }
@@ -150,14 +142,25 @@ impl Applier {
         rx.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Writes a snapshot to the next epoch. Blocks.
+    pub(crate) fn stage(
+        &self,
+        database: &Database,
+        source: &SnapshotSource,
+    ) -> Result<Staged, StoreError> {
+        let staged = Staged::begin(database, self.shared.group, &self.shared.staging)?;
+        staged.write_all(database, source)?;
+        Ok(staged)
+    }
+
     /// Replaces the state by a snapshot.
     pub(crate) async fn install(
         &self,
         applied: proto::Applied,
-        incoming: Incoming,
+        staged: Staged,
     ) -> Result<(), StoreError> {
         let (tx, rx) = oneshot::channel();
-        self.tx.send(Job::Install(applied, incoming, tx)).map_err(|_| StoreError::Closed)?;
+        self.tx.send(Job::Install(applied, staged, tx)).map_err(|_| StoreError::Closed)?;
         rx.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -191,6 +194,7 @@ fn index_of(applied: Option<&proto::Applied>) -> u64 {
 
 impl Worker {
     fn run(mut self, rx: &Receiver<Job>) {
+        let _guard = PanicGuard { what: "an applier thread", fatal: self.fatal.clone() };
         while let Ok(job) = rx.recv() {
             // After a failure nothing may be built on what is in memory.
             let stopped = self.failed;
@@ -204,8 +208,8 @@ impl Worker {
                     let result = self.apply(entries);
                     let _ = done.send(self.check(result));
                 }
-                Job::Install(applied, incoming, done) => {
-                    let result = self.install(applied, incoming);
+                Job::Install(applied, staged, done) => {
+                    let result = self.install(applied, staged);
                     let _ = done.send(self.check(result));
                 }
                 Job::Sweep => {
@@ -302,16 +306,7 @@ impl Worker {
         Ok(())
     }
 
-    fn install(&mut self, applied: proto::Applied, incoming: Incoming) -> Result<(), MachineError> {
-        let staged = match incoming {
-            Incoming::Staged(staged) => staged,
-            Incoming::Source(source) => {
-                let staged = Staged::begin(&self.database, self.group, &self.shared.staging)?
-                    .ok_or_else(|| MachineError::Store("another snapshot arrives".to_owned()))?;
-                staged.write_all(&self.database, &source)?;
-                staged
-            }
-        };
+    fn install(&mut self, applied: proto::Applied, staged: Staged) -> Result<(), MachineError> {
         self.epoch = staged.install(&self.database, &applied)?;
         self.swept = 0;
         self.shared.epoch.store(self.epoch, Ordering::Release);

@@ -14,7 +14,7 @@ use prost::Message;
 
 use super::database::{Batch, Database, Family};
 use super::entry::{LogEntry, LogId};
-use super::{FatalHook, StoreError, keys};
+use super::{FatalHook, PanicGuard, StoreError, keys};
 use crate::id::GroupId;
 use crate::queue::machine::BodyPart;
 
@@ -112,6 +112,7 @@ impl CommitterThread {
 }
 
 fn run(database: &Database, rx: &Receiver<Order>, fatal: &FatalHook) {
+    let _guard = PanicGuard { what: "the committer thread", fatal: fatal.clone() };
     let mut failed = false;
     let mut stopping = false;
     while !stopping {

@@ -65,6 +65,9 @@ pub struct Sizes {
     pub cache_bytes: usize,
     /// Entries of each log that are kept in memory.
     pub tail_bytes: usize,
+    /// Disk that applied entries of all logs may take, bodies included. They are kept so that a
+    /// member that was away for a while needs no snapshot.
+    pub log_bytes: u64,
 }
 
 impl Default for Sizes {
@@ -74,6 +77,7 @@ impl Default for Sizes {
             log_buffer_bytes: 64 << 20,
             cache_bytes: 64 << 20,
             tail_bytes: 8 << 20,
+            log_bytes: 2 << 30,
         }
     }
 }
@@ -260,10 +264,6 @@ impl Batch<'_> {
 
     pub(crate) fn size_bytes(&self) -> usize {
         self.batch.size_in_bytes()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.batch.is_empty()
     }
 }
 

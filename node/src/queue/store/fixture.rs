@@ -20,6 +20,7 @@ pub(crate) const SIZES: Sizes = Sizes {
     log_buffer_bytes: 4 << 20,
     cache_bytes: 4 << 20,
     tail_bytes: 1 << 20,
+    log_bytes: 1 << 30,
 };
 
 /// The threads of a store; they end when it is dropped.

@@ -53,14 +53,6 @@ pub(crate) fn body(group: GroupId, part: BodyPart) -> [u8; 14] {
     key
 }
 
-/// The part of a body in its key.
-pub(crate) fn body_part(key: &[u8]) -> Option<BodyPart> {
-    Some(BodyPart {
-        index: u64::from_be_bytes(key.get(4..12)?.try_into().ok()?),
-        part: u16::from_be_bytes(key.get(12..14)?.try_into().ok()?),
-    })
-}
-
 /// The first key of the next group in the log and body families.
 pub(crate) fn group_end(group: GroupId) -> [u8; 4] {
     (group.0 + 1).to_be_bytes()
@@ -122,7 +114,6 @@ mod tests {
         assert!(log(group, u64::MAX).as_slice() < group_end(group).as_slice());
         let part = |index, part| body(group, BodyPart { index, part });
         assert!(part(1, u16::MAX) < part(2, 0));
-        assert_eq!(body_part(&part(7, 9)), Some(BodyPart { index: 7, part: 9 }));
         assert_eq!(log_index(&log(group, 7)), Some(7));
     }
 }

@@ -14,6 +14,7 @@ use super::committer::{Committer, Done, Write};
 use super::database::{Database, Family, decode};
 use super::entry::{LogEntry, LogId};
 use super::reader::Reader;
+use super::weight::Weight;
 use super::{StoreError, keys};
 use crate::id::GroupId;
 use crate::queue::machine::BodyPart;
@@ -51,6 +52,7 @@ struct Tail {
     durable: u64,
     /// Entries up to here are applied.
     applied: u64,
+    weight: Weight,
 }
 
 impl GroupLog {
@@ -88,6 +90,7 @@ impl GroupLog {
             limit_bytes,
             durable: last.map_or(0, |l| l.index),
             applied: 0,
+            weight: Weight::estimate(group, database, first..last.map_or(0, |l| l.index + 1))?,
         };
         Ok(Self { group, committer, reader, tail: Arc::new(Mutex::new(tail)) })
     }
@@ -141,6 +144,14 @@ impl GroupLog {
     pub(crate) async fn purge(&self, upto: LogId) -> Result<(), StoreError> {
         self.tail.lock().purge(upto);
         self.committer.write(self.group, Write::Purge(upto)).await
+    }
+
+    /// The entry up to which the log must be purged so that the rest takes no more than
+    /// `limit_bytes`; `None` when it is short enough, or when nothing of that is applied.
+    pub(crate) fn beyond(&self, limit_bytes: u64) -> Option<u64> {
+        let tail = self.tail.lock();
+        let upto = tail.weight.beyond(limit_bytes)?.min(tail.applied);
+        (upto >= tail.first).then_some(upto)
     }
 
     /// Says how far the state is applied, so that the entries before may leave memory.
@@ -210,6 +221,7 @@ impl Tail {
             }
             self.extent.last = Some(entry.id);
             self.bytes += entry.size_bytes();
+            self.weight.add(entry.id.index, entry.size_bytes() as u64);
             self.entries.push_back(entry.clone());
         }
         Ok(entries.last().map(|e| e.id.index))
@@ -252,6 +264,7 @@ impl Tail {
         }
         self.extent.purged = self.extent.purged.max(Some(upto));
         self.first = self.first.max(upto.index + 1);
+        self.weight.purge(upto.index);
         if self.extent.last.is_none_or(|l| l.index < upto.index) {
             self.extent.last = Some(upto);
             self.durable = self.durable.max(upto.index);

@@ -14,6 +14,7 @@ pub(crate) mod log;
 pub(crate) mod overlay;
 pub(crate) mod reader;
 pub(crate) mod snapshot;
+mod weight;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -41,6 +42,9 @@ pub enum StoreError {
     /// A write failed before; nothing is written after that.
     #[error("an earlier write failed")]
     Failed,
+    /// Another snapshot of the group is on its way in.
+    #[error("another snapshot is being received")]
+    Busy,
     /// The store is closed.
     #[error("store is closed")]
     Closed,
@@ -72,6 +76,20 @@ impl FatalHook {
         if let Some(callback) = callback {
             tracing::error!("The store failed and the node must stop: {reason}");
             callback(reason.to_owned());
+        }
+    }
+}
+
+/// Reports a panic of the thread that holds it.
+struct PanicGuard {
+    what: &'static str,
+    fatal: FatalHook,
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fatal.report(&format!("{} has panicked", self.what));
         }
     }
 }

@@ -13,9 +13,10 @@ impl From<StoreError> for MachineError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Damaged(what) => Self::Inconsistent(what),
-            StoreError::Database { .. } | StoreError::Failed | StoreError::Closed => {
-                Self::Store(error.to_string())
-            }
+            StoreError::Database { .. }
+            | StoreError::Failed
+            | StoreError::Busy
+            | StoreError::Closed => Self::Store(error.to_string()),
         }
     }
 }

@@ -201,14 +201,14 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Begins with an empty next epoch; `None` while another snapshot is on its way in.
+    /// Begins with an empty next epoch. Refused while another snapshot is on its way in.
     pub(crate) fn begin(
         database: &Database,
         group: GroupId,
         lock: &StagingLock,
-    ) -> Result<Option<Self>, StoreError> {
+    ) -> Result<Self, StoreError> {
         if lock.0.swap(true, Ordering::AcqRel) {
-            return Ok(None);
+            return Err(StoreError::Busy);
         }
         let guard = StagingGuard(lock.clone());
         let epoch = database
@@ -219,7 +219,7 @@ impl Staged {
         batch.delete_state(group, epoch);
         batch.put_number(group, keys::Meta::Staging, epoch.into());
         database.write(batch, false)?;
-        Ok(Some(Self { group, epoch, _guard: guard }))
+        Ok(Self { group, epoch, _guard: guard })
     }
 
     /// Writes a chunk.

@@ -5,7 +5,6 @@ use convoy_proto::storage as proto;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::applier::Incoming;
 use super::database::{Database, Family};
 use super::entry::{LogEntry, LogId};
 use super::fixture::{GROUP, SIZES, TestStore, entry};
@@ -91,8 +90,10 @@ async fn bodies(store: &TestStore) -> Vec<(u64, u16)> {
         })
         .await
         .iter()
-        .map(|row| keys::body_part(&row.key).unwrap())
-        .map(|part| (part.index, part.part))
+        .map(|row| {
+            let index = u64::from_be_bytes(row.key[4..12].try_into().unwrap());
+            (index, u16::from_be_bytes(row.key[12..].try_into().unwrap()))
+        })
         .collect()
 }
 
@@ -245,7 +246,9 @@ async fn a_snapshot_carries_the_state_and_live_bodies_to_another_store() {
     let own: Vec<_> = (1..=2).map(|i| entry(1, i, "", &["own", "own", "own"])).collect();
     to.append(own.clone()).await;
     to.apply(&own).await;
-    to.applier.install(applied.clone(), Incoming::Source(source)).await.unwrap();
+    let receiver = to.applier.clone();
+    let staged = to.reader.read(move |db| receiver.stage(db, &source)).await.unwrap();
+    to.applier.install(applied.clone(), staged).await.unwrap();
     assert_eq!(to.applier.applied(), Some(applied.clone()));
     to.log.purge(LogId { term: 1, index: 4 }).await.unwrap();
     to.applier.sweep();

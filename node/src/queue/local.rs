@@ -119,6 +119,7 @@ pub struct Queue {
     pub(super) commit_timeout: Duration,
     pub(super) stopping: AtomicBool,
     pub(super) fatal: FatalHook,
+    log_bytes: u64,
     threads: Threads,
     housekeeping: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -146,6 +147,7 @@ impl Queue {
     pub async fn open(options: QueueOptions) -> Result<Arc<Self>, QueueError> {
         let (node, timing, commit_timeout) = (options.node, options.timing, options.commit_timeout);
         let (dir, min_free_bytes) = (options.dir.clone(), options.min_free_bytes);
+        let log_bytes = options.sizes.log_bytes;
         let opened = tokio::task::spawn_blocking(move || open_store(options))
             .await
             .map_err(|e| QueueError::Group(e.to_string()))??;
@@ -182,6 +184,7 @@ impl Queue {
             commit_timeout,
             stopping: AtomicBool::new(false),
             fatal: opened.fatal,
+            log_bytes,
             threads: opened.threads,
             housekeeping: Mutex::default(),
         });
@@ -189,6 +192,7 @@ impl Queue {
         *queue.housekeeping.lock() = vec![
             housekeeping::watch_pressure(opened.reader, dir, min_free_bytes, pressure_tx),
             housekeeping::expire(Arc::downgrade(&queue)),
+            housekeeping::bound_logs(Arc::downgrade(&queue)),
         ];
         Ok(queue)
     }
@@ -232,6 +236,14 @@ impl Queue {
         });
         if stopped.await.is_err() {
             tracing::error!("The store did not stop cleanly.");
+        }
+    }
+
+    /// Purges logs that take more than their share of the disk.
+    pub(super) async fn bound_logs(&self) {
+        let share = self.log_bytes / self.members.len().max(1) as u64;
+        for member in self.members.values() {
+            member.group.bound_log(share).await;
         }
     }
 
