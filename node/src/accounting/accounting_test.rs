@@ -290,3 +290,31 @@ async fn stopping_ends_streams_so_that_the_server_ends() {
     timeout(LONG, node.server).await.expect("no stream holds the server").unwrap();
     assert_eq!(written(node.directory.path()), ["p0.1.0"]);
 }
+
+#[test]
+fn a_reload_describes_the_files_anew() {
+    let text = |fields: &str| {
+        format!(
+            "<acct-file /var/log/pmta/acct.csv>\n records d, b\n record-fields {fields}\n \
+             move-to /done\n move-interval 5m\n queue-filter !a.example/*, */*\n</acct-file>\n"
+        )
+    };
+    let config = |fields: &str| Arc::new(Config::from_text(&text(fields)).unwrap());
+    let current = Arc::new(ArcSwap::new(config("delivery timeLogged,orig,rcpt,header_X-A")));
+    let layouts = configured(Arc::clone(&current));
+    let names = |layout: &wire::Layout| layout.files[0].records[0].names.join(",");
+
+    let first = layouts();
+    assert_eq!(names(&first), "type,timeLogged,orig,rcpt,header_X-A");
+    let file = &first.files[0];
+    assert_eq!(file.records[1].r#type, "b");
+    assert_eq!(file.records[1].names.len(), 23, "all fields when none are named");
+    assert_eq!((file.move_to.as_str(), file.move_interval_s), ("/done", 300));
+    assert_eq!(file.queue_filter[0].pattern, "a.example/*");
+    assert!(file.queue_filter[0].negated && !file.queue_filter[1].negated);
+    assert!(Arc::ptr_eq(&first, &layouts()), "nothing has changed");
+
+    current.store(config("d *, !dlvSize, header_x-a"));
+    let second = names(&layouts());
+    assert!(second.ends_with("vmtaPool,header_x-a") && !second.contains("dlvSize"), "{second}");
+}

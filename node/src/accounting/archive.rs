@@ -14,8 +14,8 @@ use tracing::{error, info, warn};
 use super::disk::{Disk, Mode};
 use super::ledger::LedgerSlots;
 use super::naming::{self, Naming};
+use super::output::{self, FileFigures, OutFile, Writer};
 use super::rotation::{self, Rotations, finish};
-use super::row::Format;
 use super::wire;
 use crate::clock::Timestamp;
 use crate::id::GroupId;
@@ -71,28 +71,6 @@ pub(crate) struct Archive<D> {
     complained: HashSet<String>,
 }
 
-/// A configured file.
-struct OutFile {
-    definition: wire::AcctFile,
-    format: Format,
-    naming: Naming,
-}
-
-/// A configured file and where it stands, for operators.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileFigures {
-    /// The path as configured.
-    pub target: String,
-    /// The file being written; none before the first row after a rotation.
-    pub current: Option<PathBuf>,
-    /// Rows in it.
-    pub rows: u64,
-    /// Its length.
-    pub length_bytes: u64,
-    /// When its last row was written.
-    pub last_row_at: Option<Timestamp>,
-}
-
 impl<D: Disk> Archive<D> {
     pub(crate) fn new(disk: D, place: Place, patience: Box<dyn Patience>) -> Self {
         Self {
@@ -133,16 +111,8 @@ impl<D: Disk> Archive<D> {
     }
 
     fn out_files(&self, layout: &wire::Layout) -> Vec<OutFile> {
-        layout
-            .files
-            .iter()
-            .filter(|definition| definition.command.is_empty())
-            .map(|definition| OutFile {
-                definition: definition.clone(),
-                format: Format::new(definition),
-                naming: Naming::new(&self.place.base, &definition.path),
-            })
-            .collect()
+        let files = layout.files.iter().filter(|definition| definition.command.is_empty());
+        files.map(|definition| OutFile::new(&self.place.base, definition)).collect()
     }
 
     fn mark(&self, group: GroupId) -> OutboxPosition {
@@ -225,7 +195,7 @@ impl<D: Disk> Archive<D> {
             let new = self.files.iter().find(|f| f.definition.path == one.path);
             let move_to = old.or(new).map_or("", |f| f.definition.move_to.as_str());
             let same = match (old, new) {
-                (Some(old), Some(new)) => same_form(&old.definition, &new.definition),
+                (Some(old), Some(new)) => output::same_form(&old.definition, &new.definition),
                 (None, Some(_)) => true,
                 (_, None) => false,
             };
@@ -265,8 +235,13 @@ impl<D: Disk> Archive<D> {
         }
         let now = Timestamp(next.now_ms);
         let today = naming::date(now, job.utc_offset_s);
-        let mut writer =
-            Writer { file, series: series(next, &file.definition.path), now, today, waiting: None };
+        let mut writer = Writer {
+            file,
+            series: output::series(next, &file.definition.path),
+            now,
+            today,
+            waiting: None,
+        };
         for row in rows {
             if writer.is_full(row.len()) {
                 self.flush(&mut writer)?;
@@ -327,7 +302,7 @@ impl<D: Disk> Archive<D> {
             }
         };
         let mut announced = self.ledger.clone();
-        self::series(&mut announced, &definition.path).begun.push(name.clone());
+        output::series(&mut announced, &definition.path).begun.push(name.clone());
         self.commit(announced)?;
         let header = format.header();
         let mode = if definition.world_readable { Mode::World } else { Mode::Group };
@@ -422,21 +397,8 @@ impl<D: Disk> Archive<D> {
 
     /// The configured files and where they stand.
     pub(crate) fn figures(&self) -> Vec<FileFigures> {
-        self.files
-            .iter()
-            .map(|file| {
-                let target = file.definition.path.clone();
-                let open = self.ledger.series.iter().find(|s| s.path == target);
-                let open = open.and_then(|s| s.open.as_ref());
-                FileFigures {
-                    target,
-                    current: open.map(|o| file.naming.directory.join(&o.name)),
-                    rows: open.map_or(0, |o| o.rows),
-                    length_bytes: open.map_or(0, |o| o.length_bytes),
-                    last_row_at: open.filter(|o| o.rows > 0).map(|o| Timestamp(o.last_row_ms)),
-                }
-            })
-            .collect()
+        let series = |path: &str| self.ledger.series.iter().find(|s| s.path == path);
+        self.files.iter().map(|file| file.figures(series(&file.definition.path))).collect()
     }
 
     /// The open files and when they end.
@@ -446,52 +408,6 @@ impl<D: Disk> Archive<D> {
             Some((file.definition.clone(), one.clone()))
         }))
     }
-}
-
-/// What waits to be written to one file.
-struct Writer<'a> {
-    file: &'a OutFile,
-    series: &'a mut wire::Series,
-    now: Timestamp,
-    today: String,
-    waiting: Option<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    bytes: Vec<u8>,
-    rows: u64,
-}
-
-impl Writer<'_> {
-    /// Would another row go beyond `max-size`? A file has at least one row.
-    fn is_full(&self, row_bytes: usize) -> bool {
-        let (bytes, rows) = self.waiting.as_ref().map_or((0, 0), |w| (w.bytes.len(), w.rows));
-        let (length, begun) = self.series.open.as_ref().map_or_else(
-            || (self.file.format.header().len() as u64, 0),
-            |open| (open.length_bytes, open.rows),
-        );
-        begun + rows > 0
-            && length + (bytes + row_bytes) as u64 > self.file.definition.max_size_bytes
-    }
-
-    fn add(&mut self, row: &[u8]) {
-        let waiting = self.waiting.get_or_insert_default();
-        waiting.bytes.extend_from_slice(row);
-        waiting.rows += 1;
-    }
-}
-
-fn same_form(old: &wire::AcctFile, new: &wire::AcctFile) -> bool {
-    old.records == new.records && old.iso_times == new.iso_times
-}
-
-fn series<'a>(ledger: &'a mut wire::Ledger, path: &str) -> &'a mut wire::Series {
-    let at = ledger.series.iter().position(|s| s.path == path).unwrap_or_else(|| {
-        ledger.series.push(wire::Series { path: path.to_owned(), ..wire::Series::default() });
-        ledger.series.len() - 1
-    });
-    &mut ledger.series[at]
 }
 
 fn is_interference(error: &io::Error) -> bool {

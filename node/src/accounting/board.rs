@@ -7,7 +7,8 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tracing::{error, info};
 
-use super::archive::{FileFigures, Marks, Patience};
+use super::archive::{Marks, Patience};
+use super::output::FileFigures;
 use super::pipe::Pipes;
 use super::rotation::Rotations;
 use super::wire;

@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn seconds_queued_never_go_below_zero() {
         let check = |queued: Option<u64>, expected: &str| {
-            let mut record = Record::new(RecordType::Delivery, Timestamp(5_000));
+            let mut record = Record::new(Delivery, Timestamp(5_000));
             record.queued_at = queued.map(Timestamp);
             let style = Style { iso_times: true, utc_offset_s: 0, user_string: "" };
             assert_eq!(total_seconds_queued(&record, &style), expected);

@@ -29,11 +29,10 @@ impl LedgerSlots {
             match disk.read(&path)?.map(|bytes| decode(&bytes)) {
                 None => {}
                 Some(None) => damaged += 1,
-                Some(Some(read)) => {
-                    if newest.as_ref().is_none_or(|n| n.0 < read.0) {
-                        newest = Some(read);
-                    }
+                Some(Some(read)) if newest.as_ref().is_none_or(|n| n.0 < read.0) => {
+                    newest = Some(read);
                 }
+                Some(Some(_)) => {}
             }
         }
         if newest.is_none() && damaged == 2 {

@@ -20,6 +20,7 @@ mod machine;
 #[cfg(test)]
 mod memory_disk;
 mod naming;
+mod output;
 mod parcel;
 mod pipe;
 mod rotation;
@@ -40,8 +41,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::Code;
 
-pub use archive::FileFigures;
 pub use machine::CollectorMachine;
+pub use output::FileFigures;
 pub use service::{AccountingCollectorServer, CollectorService};
 pub use streamer::{Connect, Lag, NoCollector};
 
