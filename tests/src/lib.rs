@@ -7,3 +7,4 @@ pub mod node;
 pub mod programs;
 pub mod rows;
 pub mod sink;
+pub mod transcript;

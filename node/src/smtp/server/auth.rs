@@ -158,7 +158,7 @@ impl Server {
                 self.state = State::Sasl(greeting, exchange);
                 0
             }
-            Line::BareLf | Line::TooLong { .. } => {
+            Line::BareLf | Line::TooLong(_) => {
                 self.close_with(Reply::new(500, 5, 6, "bad response line"));
                 input.len()
             }

@@ -250,24 +250,11 @@ impl Server {
 
     /// A chunk that cannot be taken is read and thrown away: its octets are on their way.
     fn bdat(&mut self, now: Instant, dialogue: Dialogue, size_bytes: u64, last: bool) {
-        let (dialogue, refusal) = self.chunk_refusal(dialogue);
-        let target = match (dialogue, refusal) {
-            (dialogue, Some(_)) if size_bytes > limits::MAX_REFUSED_CHUNK_BYTES => {
-                drop(dialogue);
+        let target = match self.chunk_target(dialogue, size_bytes, last) {
+            ChunkTarget::Nothing { .. } if size_bytes > limits::MAX_REFUSED_CHUNK_BYTES => {
                 return self.close_with(Reply::new(554, 5, 1, "chunk refused"));
             }
-            (dialogue, Some(reply)) => ChunkTarget::Nothing { dialogue, reply },
-            (Dialogue::Open(transaction), None) => {
-                let body = Body::new(self.max_message_bytes(), Some(size_bytes));
-                ChunkTarget::Message { transaction, reader: ChunkReader::new(body), last }
-            }
-            (Dialogue::Chunked(transaction, reader), None) => {
-                ChunkTarget::Message { transaction, reader, last }
-            }
-            (dialogue @ (Dialogue::Ungreeted | Dialogue::Idle(_)), None) => {
-                let reply = Reply::new(503, 5, 1, "send MAIL first");
-                ChunkTarget::Nothing { dialogue, reply }
-            }
+            target => target,
         };
         let transfer = Transfer::start(now);
         if size_bytes == 0 {
@@ -277,17 +264,28 @@ impl Server {
         }
     }
 
-    /// Why the next chunk cannot be taken, and where the session stands then.
-    fn chunk_refusal(&self, dialogue: Dialogue) -> (Dialogue, Option<Reply>) {
+    fn chunk_target(&self, dialogue: Dialogue, size_bytes: u64, last: bool) -> ChunkTarget {
         if !self.settings().allow_chunking {
-            return (dialogue, Some(Reply::new(502, 5, 1, "CHUNKING not available")));
+            let reply = Reply::new(502, 5, 1, "CHUNKING not available");
+            return ChunkTarget::Nothing { dialogue, reply };
         }
         match dialogue {
             Dialogue::Open(transaction) => match transaction.refusal() {
-                Some(reply) => (transaction.after_refusal(), Some(reply)),
-                None => (Dialogue::Open(transaction), None),
+                Some(reply) => {
+                    ChunkTarget::Nothing { dialogue: transaction.after_refusal(), reply }
+                }
+                None => {
+                    let body = Body::new(self.max_message_bytes(), Some(size_bytes));
+                    ChunkTarget::Message { transaction, reader: ChunkReader::new(body), last }
+                }
             },
-            Dialogue::Ungreeted | Dialogue::Idle(_) | Dialogue::Chunked(..) => (dialogue, None),
+            Dialogue::Chunked(transaction, reader) => {
+                ChunkTarget::Message { transaction, reader, last }
+            }
+            Dialogue::Ungreeted | Dialogue::Idle(_) => {
+                let reply = Reply::new(503, 5, 1, "send MAIL first");
+                ChunkTarget::Nothing { dialogue, reply }
+            }
         }
     }
 }

@@ -255,11 +255,9 @@ impl Server {
                 self.close_with(Reply::new(500, 5, 2, "lines must end with CR LF"));
                 input.len()
             }
-            Line::TooLong { octets, ended } => {
+            Line::TooLong(octets) => {
                 self.fault(Reply::new(500, 5, 6, "line too long"));
-                if ended {
-                    self.await_command(now, dialogue);
-                } else if !self.is_closing() {
+                if !self.is_closing() {
                     self.state = State::SkippingLine { dialogue, skipped_bytes: octets };
                 }
                 octets
@@ -330,3 +328,6 @@ impl Server {
         self.state = State::Command(dialogue);
     }
 }
+
+#[cfg(test)]
+mod fuzz_test;

@@ -210,17 +210,17 @@ pub(super) enum Line<'a> {
     Partial,
     /// A LF without CR ends it: that is not the end of a line.
     BareLf,
-    /// Longer than allowed; drop this many octets. `ended` says that its end is among them.
-    TooLong { octets: usize, ended: bool },
+    /// Longer than allowed: this many octets of it are here, and its end is beyond them.
+    TooLong(usize),
 }
 
 /// Finds the line that `input` starts with; `max_bytes` counts its CRLF.
 pub(super) fn first_line(input: &[u8], max_bytes: usize) -> Line<'_> {
     match memchr(b'\n', input) {
-        Some(end) if end >= max_bytes => Line::TooLong { octets: end + 1, ended: true },
+        Some(end) if end >= max_bytes => Line::TooLong(max_bytes),
         Some(end) if end > 0 && input[end - 1] == b'\r' => Line::Whole(&input[..end - 1], end + 1),
         Some(_) => Line::BareLf,
-        None if input.len() >= max_bytes => Line::TooLong { octets: input.len(), ended: false },
+        None if input.len() >= max_bytes => Line::TooLong(max_bytes),
         None => Line::Partial,
     }
 }
