@@ -93,7 +93,7 @@ pub enum AnswerError {
 
 /// Collects bytes into replies.
 #[derive(Debug, Default)]
-pub struct AnswerReader {
+pub(super) struct AnswerReader {
     line: Vec<u8>,
     code: Option<u16>,
     lines: Vec<String>,
@@ -106,19 +106,13 @@ impl AnswerReader {
     /// # Errors
     ///
     /// When a limit is passed or the bytes are no reply. The stream cannot be read on.
-    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Answer>, AnswerError> {
+    pub(super) fn read(&mut self, input: &mut &[u8]) -> Result<Option<Answer>, AnswerError> {
         while let Some(line) = self.next_line(input)? {
             if let Some(answer) = self.add(&line)? {
                 return Ok(Some(answer));
             }
         }
         Ok(None)
-    }
-
-    /// True between replies.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.line.is_empty() && self.code.is_none()
     }
 
     /// A line without its end. A bare LF ends a line too: the server has no message to smuggle.
@@ -261,10 +255,8 @@ mod tests {
         let mut reader = AnswerReader::default();
         let mut input: &[u8] = b"250-on";
         assert_eq!(reader.read(&mut input), Ok(None));
-        assert!(!reader.is_empty());
         let mut input: &[u8] = b"e\r\n250 two\r\n354 go";
         assert_eq!(reader.read(&mut input).unwrap().unwrap().lines, ["one", "two"]);
         assert_eq!(input, b"354 go");
-        assert!(reader.is_empty());
     }
 }
