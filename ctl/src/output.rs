@@ -51,6 +51,18 @@ impl Output {
         self.raw(&if self.json { machine(answer) + "\n" } else { human(answer) })
     }
 
+    /// Prints what was found, and gives the error that fails the command with `message`.
+    pub(crate) fn found(&self, answer: &Answer, message: &str) -> Error {
+        let printed = if self.json {
+            let object =
+                json!({"status": "error", "message": message, "data": answer.data.clone()});
+            self.raw(&format!("{object}\n"))
+        } else {
+            self.raw(&answer.text)
+        };
+        printed.map_or_else(Error::from, |()| Error::Found(message.to_owned()))
+    }
+
     /// Prints text as it is.
     pub(crate) fn raw(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();

@@ -55,16 +55,7 @@ fn tell(output: &Output, findings: &[Diagnostic], verdict: Result<&str, &str>) -
     let answer = render(findings, verdict);
     match verdict {
         Ok(_) => Ok(output.answer(&answer)?),
-        Err(message) => {
-            if output.is_json() {
-                let mut object = json!({"status": "error", "message": message});
-                object["data"] = answer.data;
-                output.raw(&format!("{object}\n"))?;
-            } else {
-                output.raw(&answer.text)?;
-            }
-            Err(Error::Found(message.to_owned()))
-        }
+        Err(message) => Err(output.found(&answer, message)),
     }
 }
 

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::{Done, split_queue};
 use crate::cli::{Resolve, Trace};
 use crate::client::Client;
-use crate::error::Error;
 use crate::format::{plain, time, time_zoned};
 use crate::output::{Answer, Output};
 
@@ -40,12 +39,10 @@ pub(super) async fn resolve(mut client: Client, output: &Output, options: Resolv
             output.raw(&step_line(&step))?;
         }
     }
-    if output.is_json() {
-        output.answer(&Answer::data(String::new(), json!({"step": data, "problems": problems})))?;
-    }
-    match (problems, output.is_json()) {
-        (0, _) | (_, true) => Ok(()),
-        (n, false) => Err(Error::Found(format!("{n} step(s) did not work."))),
+    let answer = Answer::data(String::new(), json!({"step": data, "problems": problems}));
+    match problems {
+        0 => Ok(output.answer(&answer)?),
+        n => Err(output.found(&answer, &format!("{n} step(s) did not work."))),
     }
 }
 

@@ -50,7 +50,7 @@ fn recipient_text(recipient: &RecipientState) -> String {
     line("last", &recipient.last_reply);
     line("at", &recipient.last_mta);
     line("next", &time(recipient.due_ms));
-    line("waits for", &recipient.waiting_for);
+    line("waits", &recipient.waiting_for);
     text
 }
 
@@ -104,7 +104,7 @@ mod tests {
                     attempts: 2,
                     last_reply: "421 busy".into(),
                     last_mta: "mx1 (192.0.2.9)".into(),
-                    waiting_for: "its next attempt".into(),
+                    waiting_for: "for its next attempt".into(),
                     ..RecipientState::default()
                 },
                 RecipientState {
@@ -126,7 +126,7 @@ Recipient <x@yahoo.com> in yahoo.com/v1
   attempts  2
   last      421 busy
   at        mx1 (192.0.2.9)
-  waits for its next attempt
+  waits     for its next attempt
 Recipient <y@b.com> in b.com/v1
   state     finished: see the accounting files
 ";

@@ -18,7 +18,7 @@ pub(super) async fn pause(mut client: Client, output: &Output, what: Held) -> Do
         }
         Held::Job { id } => (client.pause_job(JobRequest { id }).await?, "paused job."),
     };
-    Ok(output.answer(&render(&reply.into_inner(), said, "resume queue"))?)
+    tell(output, &reply.into_inner(), said, "resume queue")
 }
 
 pub(super) async fn resume(mut client: Client, output: &Output, what: Held) -> Done {
@@ -28,14 +28,23 @@ pub(super) async fn resume(mut client: Client, output: &Output, what: Held) -> D
         }
         Held::Job { id } => (client.resume_job(JobRequest { id }).await?, "resumed job."),
     };
-    Ok(output.answer(&render(&reply.into_inner(), said, "resume queue"))?)
+    tell(output, &reply.into_inner(), said, "resume queue")
 }
 
 pub(super) async fn set(mut client: Client, output: &Output, what: Set) -> Done {
     let Set::Queue { mode: chosen, pattern } = what;
     let request = SetQueueModeRequest { pattern, mode: mode(chosen).into() };
     let reply = client.set_queue_mode(request).await?.into_inner();
-    Ok(output.answer(&render(&reply, "Queue mode set.", "set queue --mode=normal"))?)
+    tell(output, &reply, "Queue mode set.", "set queue --mode=normal")
+}
+
+/// A switch that had no effect since another pattern holds the queues is a failure.
+fn tell(output: &Output, reply: &SwitchReply, said: &str, remedy: &str) -> Done {
+    let answer = render(reply, said, remedy);
+    if reply.changed || reply.still_held_by.is_empty() {
+        return Ok(output.answer(&answer)?);
+    }
+    Err(output.found(&answer, "Nothing was changed: another pattern holds the queues."))
 }
 
 /// Says what was done, and by which patterns some queues are held all the same.
@@ -84,9 +93,12 @@ mod tests {
         let said = |r: &SwitchReply| human(&render(r, "Queue(s) resumed.", "resume queue"));
         assert_eq!(said(&reply(true, &[])), "Queue(s) resumed.\n");
         assert_eq!(
-            said(&reply(false, &["*/*"])),
-            "Some are still held by */*: mtactl resume queue '*/*'\n\
-             Queue(s) resumed. Nothing was changed: it was so already.\n"
+            said(&reply(true, &["*/*"])),
+            "Some are still held by */*: mtactl resume queue '*/*'\nQueue(s) resumed.\n"
+        );
+        assert_eq!(
+            said(&reply(false, &[])),
+            "Queue(s) resumed. Nothing was changed: it was so already.\n"
         );
         let reply = ScheduleReply { scheduled: 154, matching: 3888, recipients: 9 };
         assert_eq!(human(&scheduled(&reply)), "154 of 3888 matching queues scheduled.\n");

@@ -272,7 +272,7 @@ fn recipient_state(
     }
 }
 
-/// Why the recipient is not being sent at this moment.
+/// What the recipient waits for at this moment, and the command that ends the wait.
 fn waiting_for(
     stored: &Stored,
     waiting: &Waiting,
@@ -281,20 +281,23 @@ fn waiting_for(
     now: Timestamp,
 ) -> String {
     let job = stored.envelope.job.as_deref().filter(|job| held.is_job_paused(job));
-    match (waiting.held, held.paused_by(&recipient.queue), job) {
+    let queue = &recipient.queue;
+    match (waiting.held, held.paused_by(queue), job) {
         (true, _, _) => {
-            let id = stored.envelope.id;
-            format!("message {id} is held: mtactl list --release lets it go")
+            let address = &recipient.address;
+            format!("until it is resumed: mtactl list --queue {queue} --rcpt {address} --resume")
         }
         (false, Some(pattern), _) => {
-            format!("its queue is paused: mtactl resume queue {pattern}")
+            format!("until its queue is resumed: mtactl resume queue '{pattern}'")
         }
-        (false, None, Some(job)) => format!("its job is paused: mtactl resume job {job}"),
+        (false, None, Some(job)) => {
+            format!("until its job is resumed: mtactl resume job '{job}'")
+        }
         (false, None, None) if waiting.due > now => {
-            format!("its next attempt: mtactl schedule {} --retry-recipients", recipient.queue)
+            format!("for its next attempt: mtactl schedule {queue} --retry-recipients")
         }
         (false, None, None) => {
-            format!("a connection of its queue: see mtactl show queues {}", recipient.queue)
+            format!("for a connection of its queue: mtactl show queues {queue}")
         }
     }
 }

@@ -137,7 +137,7 @@ fn lines_that_found_no_room_are_counted_in_the_log() {
     let (commands, orders) = sync_channel(1);
     let dropped = Arc::new(AtomicU64::new(0));
     let queue = Arc::new(Queue { lines, dropped: Arc::clone(&dropped) });
-    let subscriber = tracing_subscriber::registry().with(LogLayer { queue: queue.clone() });
+    let subscriber = tracing_subscriber::registry().with(LogLayer { queue });
     tracing::subscriber::with_default(subscriber, || {
         for n in 0..5 {
             tracing::info!("line {n}");
