@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use convoy_proto::storage as proto;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::watch;
@@ -37,6 +38,8 @@ const FORMAT: u32 = 1;
 const READERS: usize = 4;
 /// How long a start may take to find out what was committed before.
 const RECOVERY: Duration = Duration::from_secs(60);
+/// How long a stop waits for what was proposed before.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// What a queue is made from.
 pub struct QueueOptions {
@@ -219,8 +222,9 @@ impl Queue {
         for task in self.housekeeping.lock().drain(..) {
             task.abort();
         }
-        for member in self.members.values() {
-            member.proposer.stop().await;
+        let drained = join_all(self.members.values().map(|member| member.proposer.stop()));
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!("Some commands were not answered when the queue stopped.");
         }
         for (id, member) in &self.members {
             member.group.stop().await;

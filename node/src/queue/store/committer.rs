@@ -94,7 +94,7 @@ impl CommitterThread {
         let (tx, rx) = channel();
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
-            .spawn(move || run(&database, &rx, &fatal))?;
+            .spawn(move || run(&database, &rx, &fatal, |batch| database.write(batch, true)))?;
         let committer = Committer { tx: tx.clone() };
         Ok((Self { tx, thread: Mutex::new(Some(thread)) }, committer))
     }
@@ -111,7 +111,12 @@ impl CommitterThread {
     }
 }
 
-fn run(database: &Database, rx: &Receiver<Order>, fatal: &FatalHook) {
+fn run<'a>(
+    database: &'a Database,
+    rx: &Receiver<Order>,
+    fatal: &FatalHook,
+    mut write: impl FnMut(Batch<'a>) -> Result<(), StoreError>,
+) {
     let _guard = PanicGuard { what: "the committer thread", fatal: fatal.clone() };
     let mut failed = false;
     let mut stopping = false;
@@ -132,7 +137,7 @@ fn run(database: &Database, rx: &Receiver<Order>, fatal: &FatalHook) {
                 }
             }
         }
-        let result = if failed { Err(StoreError::Failed) } else { database.write(batch, true) };
+        let result = if failed { Err(StoreError::Failed) } else { write(batch) };
         if let Err(error) = &result {
             failed = true;
             fatal.report(&error.to_string());
@@ -171,5 +176,55 @@ fn stage(batch: &mut Batch<'_>, group: GroupId, write: &Write) {
             let purged = proto::LogId::from(*upto).encode_to_vec();
             batch.put(Family::Meta, &keys::meta(group, keys::Meta::Purged), &purged);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::queue::store::fixture::{GROUP, SIZES, entry};
+
+    #[test]
+    fn after_a_failed_write_nothing_is_written_and_the_node_is_told_once() {
+        let dir = TempDir::new().unwrap();
+        let database = Database::open(dir.path(), &SIZES).unwrap();
+        let (tx, rx) = channel();
+        let (done_tx, done_rx) = channel();
+        let send = |index| {
+            let done_tx = done_tx.clone();
+            let done: Done = Box::new(move |result| done_tx.send((index, result)).unwrap());
+            let write = Write::Append(vec![entry(1, index, "", &[])]);
+            tx.send(Order::Op(Op { group: GROUP, write, done })).unwrap();
+        };
+        let (told_tx, told_rx) = channel();
+        let fatal = FatalHook::new(move |reason| told_tx.send(reason).unwrap());
+        let mut writes = 0;
+        send(1);
+        run(&database, &rx, &fatal, |batch| {
+            writes += 1;
+            match writes {
+                // Each write lets the next one come, so that they are not one batch.
+                1 => {
+                    send(2);
+                    database.write(batch, true)
+                }
+                2 => {
+                    send(3);
+                    tx.send(Order::Stop).unwrap();
+                    Err(StoreError::Damaged("no space".to_owned()))
+                }
+                _ => panic!("written after a failure"),
+            }
+        });
+        let results: Vec<_> = done_rx.try_iter().map(|(i, r)| (i, r.is_ok())).collect();
+        assert_eq!(results, [(1, true), (2, false), (3, false)]);
+        assert_eq!(told_rx.try_iter().count(), 1);
+        let key = |index| keys::log(GROUP, index);
+        assert!(database.get(Family::Log, &key(1)).unwrap().is_some());
+        assert!(database.get(Family::Log, &key(3)).unwrap().is_none());
     }
 }
