@@ -295,7 +295,11 @@ impl RuntimePort for Runtime {
         };
         Ok(EffectiveSettings {
             vmta: vec![setting("host-name", "vm.example.com")],
-            queue: vec![setting("auth-password", "secret"), setting("max-smtp-out", "20")],
+            queue: vec![
+                setting("auth-password", "secret"),
+                setting("max-smtp-out", "20"),
+                setting("old-password", "\"\""),
+            ],
         })
     }
 

@@ -587,6 +587,7 @@ async fn settings_never_show_a_password() {
     let request = proto::SettingsRequest { domain: "X.com".into(), vmta: String::new() };
     let reply = node.client.settings(request).await.unwrap().into_inner();
     assert_eq!(reply.queue[0].value, "********");
+    assert_eq!(reply.queue[2].value, "\"\"", "one that is not set is seen not to be");
     assert_eq!(
         (reply.queue[1].name.as_str(), reply.queue[1].value.as_str()),
         ("max-smtp-out", "20")

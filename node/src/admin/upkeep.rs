@@ -30,7 +30,8 @@ pub(super) fn settings(
 /// Passwords are not shown, whatever the configuration hands out.
 fn setting(setting: EffectiveSetting) -> proto::Setting {
     let EffectiveSetting { name, value, origin } = setting;
-    let secret = name.ends_with("password") && !value.is_empty();
+    let given = !value.is_empty() && value != "\"\"";
+    let secret = name.ends_with("password") && given;
     let value = if secret { "********".to_owned() } else { value };
     proto::Setting { name, value, origin }
 }
