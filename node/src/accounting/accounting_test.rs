@@ -14,10 +14,15 @@ use tonic::transport::{Channel, Endpoint, Server};
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::id::NodeId;
 use crate::message::{Record, RecordType};
-use crate::queue::door::ReportError;
+use crate::queue::door::{ReportError, Work as _};
 use crate::queue::machine::{Committed, Machine as _, Memory};
 use crate::queue::model::OutboxRow;
+use crate::queue::raft::group::Timing;
+use crate::queue::store::FatalHook;
+use crate::queue::store::database::Sizes;
+use crate::queue::{Queue, QueueOptions};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -117,6 +122,23 @@ impl Connect for Address {
     }
 }
 
+/// Serves the collector at a free port.
+async fn serve(
+    accounting: &Accounting,
+    address: &Address,
+) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    *address.0.lock() = Some(listener.local_addr().unwrap());
+    let (shut, shutting) = oneshot::channel::<()>();
+    let serving = Server::builder().add_service(accounting.service());
+    let server = tokio::spawn(async move {
+        let incoming = TcpListenerStream::new(listener);
+        let shutting = async { shutting.await.unwrap() };
+        serving.serve_with_incoming_shutdown(incoming, shutting).await.unwrap();
+    });
+    (shut, server)
+}
+
 struct Node {
     directory: tempfile::TempDir,
     rows: Arc<Rows>,
@@ -148,17 +170,7 @@ impl Node {
             Arc::new(move || Arc::clone(&layout)),
             Arc::clone(&address) as _,
         );
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        *address.0.lock() = Some(listener.local_addr().unwrap());
-        let (shut, shutting) = oneshot::channel::<()>();
-        let serving = Server::builder().add_service(accounting.service());
-        let server = tokio::spawn(async move {
-            let incoming = TcpListenerStream::new(listener);
-            serving
-                .serve_with_incoming_shutdown(incoming, async { shutting.await.unwrap() })
-                .await
-                .unwrap();
-        });
+        let (shut, server) = serve(&accounting, &address).await;
         Self { directory, rows, group, accounting, shut, server }
     }
 
@@ -317,4 +329,69 @@ fn a_reload_describes_the_files_anew() {
     current.store(config("d *, !dlvSize, header_x-a"));
     let second = names(&layouts());
     assert!(second.ends_with("vmtaPool,header_x-a") && !second.contains("dlvSize"), "{second}");
+}
+
+async fn open_queue(directory: &Path, foundation: &Foundation) -> Arc<Queue> {
+    let options = QueueOptions {
+        dir: directory.join("spool"),
+        node: NodeId(1),
+        partitions: 2,
+        accounting: Box::new(foundation.machine()),
+        sizes: Sizes {
+            body_buffer_bytes: 1 << 20,
+            log_buffer_bytes: 1 << 20,
+            cache_bytes: 1 << 20,
+            tail_bytes: 1 << 20,
+            log_bytes: 1 << 24,
+        },
+        timing: Timing::default(),
+        commit_timeout: LONG,
+        min_free_bytes: 0,
+        fatal: FatalHook::new(|reason| panic!("the store failed: {reason}")),
+    };
+    Queue::open(options).await.unwrap()
+}
+
+/// Records rows in a real queue, and stops when they are written, or at once.
+async fn run_on_a_queue(directory: &Path, run: u64, drains: bool) {
+    let foundation = Foundation::new(directory.into(), directory.join("state"));
+    let queue = open_queue(directory, &foundation).await;
+    let layout = Arc::new(wire::Layout { files: vec![definition()] });
+    let address = Arc::new(Address(Mutex::new(None)));
+    let accounting = Accounting::start_with(
+        &foundation,
+        Arc::clone(&queue) as _,
+        Arc::clone(&queue) as _,
+        Arc::new(move || Arc::clone(&layout)),
+        Arc::clone(&address) as _,
+    );
+    let (shut, server) = serve(&accounting, &address).await;
+    for n in 0..40 {
+        let record = Record {
+            rcpt: format!("{run}.{n}"),
+            ..Record::new(RecordType::Delivery, Timestamp(0))
+        };
+        queue.record(partition(n % 2), vec![record]).await.unwrap();
+    }
+    if drains {
+        timeout(LONG, accounting.drain()).await.expect("all rows are written");
+    }
+    accounting.stop().await;
+    shut.send(()).unwrap();
+    server.await.unwrap();
+    queue.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_queue_are_written_once_over_restarts() {
+    let directory = tempfile::tempdir().unwrap();
+    for (run, drains) in [(0, true), (1, false), (2, false), (3, true)] {
+        run_on_a_queue(directory.path(), run, drains).await;
+    }
+    let mut rows = written(directory.path());
+    rows.sort();
+    let mut expected: Vec<String> =
+        (0..4).flat_map(|run| (0..40).map(move |n| format!("{run}.{n}"))).collect();
+    expected.sort();
+    assert_eq!(rows, expected);
 }
