@@ -1,5 +1,5 @@
-//! One configured file on its way to the disk: its form, the rows that wait, and the series of files
-//! that it has become.
+//! One configured file on its way to the disk: its form, the rows that wait, and the series of
+//! files that it has become.
 
 use std::path::{Path, PathBuf};
 
