@@ -1,1 +1,101 @@
-fn main() {}
+//! `mtad`: a node of a Convoy cluster.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, ValueEnum};
+use convoy_node::{config, runtime};
+
+/// A node of a Convoy mail transfer cluster.
+///
+/// Reads a configuration in PowerMTA's language and runs in the foreground until SIGTERM or
+/// SIGINT. SIGHUP reads the configuration again; `mtactl` administers the running node.
+#[derive(Debug, Parser)]
+#[command(name = "mtad", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    /// Configuration file to run with.
+    #[arg(long, value_name = "FILE", default_value = "/etc/convoy/config")]
+    config: PathBuf,
+
+    /// Check a configuration and the files it names, show every error, and exit.
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    check_config: Option<PathBuf>,
+
+    /// Show which ciphers an OpenSSL cipher string selects here, and exit.
+    #[arg(long, value_name = "STRING", exclusive = true)]
+    list_ciphers: Option<String>,
+
+    /// Explain a directive, and exit.
+    #[arg(long, value_name = "DIRECTIVE", exclusive = true)]
+    describe: Option<String>,
+
+    /// Print a manual page, and exit.
+    #[arg(long, value_name = "PAGE", exclusive = true)]
+    manual: Option<Page>,
+}
+
+const EXAMPLES: &str = "Examples:
+  mtad --check-config /etc/pmta/config
+  mtad --config /etc/convoy/config
+  mtad --describe require-starttls
+  mtad --list-ciphers 'HIGH:!ADH:@STRENGTH'
+
+Exit status: 0 when all went well, 1 for a configuration that is refused or a node that cannot
+run, 2 for wrong arguments.";
+
+/// A page of the manual.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Page {
+    /// mtad.conf(5): every directive.
+    Conf,
+    /// mtad(8): this program.
+    Program,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = if let Some(file) = arguments.check_config {
+        Ok(runtime::check::print(&file))
+    } else if let Some(string) = arguments.list_ciphers {
+        Ok(runtime::check::print_ciphers(&string))
+    } else if let Some(name) = arguments.describe {
+        Ok(describe(&name))
+    } else if let Some(page) = arguments.manual {
+        print_manual(page)
+    } else {
+        runtime::run(&arguments.config)
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mtad: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn describe(name: &str) -> bool {
+    match config::manual::describe(name) {
+        Ok(text) => {
+            println!("{}", text.trim_end());
+            true
+        }
+        Err(unknown) => {
+            eprintln!("mtad: {unknown}; `man mtad.conf` lists all directives");
+            false
+        }
+    }
+}
+
+fn print_manual(page: Page) -> anyhow::Result<bool> {
+    match page {
+        Page::Conf => print!("{}", config::manual::manual()),
+        Page::Program => {
+            clap_mangen::Man::new(Arguments::command())
+                .section("8")
+                .render(&mut std::io::stdout())?;
+        }
+    }
+    Ok(true)
+}

@@ -40,7 +40,7 @@ async fn every_error_is_shown_with_its_position_and_the_nearest_name() -> Result
 async fn what_is_not_acted_on_is_named() -> Result<()> {
     let directory = TempDir::new()?;
     let text = format!(
-        "{}smtp-listener 127.0.0.1:0\nhttp-mgmt-port 8080\n\
+        "{}smtp-listener 127.0.0.1:0\nhttp-mgmt-port 8081\n\
          <domain *>\n dkim-sign yes\n</domain>\n",
         base_config(directory.path())
     );
@@ -58,7 +58,8 @@ async fn a_failed_reload_keeps_the_old_configuration_and_a_good_one_takes_effect
     let node = Node::start(directory.path(), good).await?;
     let settings = ["show", "settings", "x.example"];
     let setting = |text: &str| {
-        let line = text.lines().find(|line| line.trim_start().starts_with("max-smtp-out "));
+        // The virtual MTA's own limit comes first, the queue's after it.
+        let line = text.lines().rfind(|line| line.trim_start().starts_with("max-smtp-out "));
         line.unwrap_or_default().trim().to_owned()
     };
     ensure!(setting(&node.mtactl(&settings).await?).contains('7'), "not in force at start");

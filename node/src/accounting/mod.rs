@@ -92,7 +92,7 @@ pub struct Accounting {
     progress: Arc<Mutex<Progress>>,
     service: CollectorService,
     stopping: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// How accounting stands on this node.
@@ -163,7 +163,8 @@ impl Accounting {
             asks,
             stopping: stopped,
         };
-        let tasks = vec![tokio::spawn(collector.run(asked)), tokio::spawn(streamer.run())];
+        let tasks =
+            Mutex::new(vec![tokio::spawn(collector.run(asked)), tokio::spawn(streamer.run())]);
         Self { board, outbox, propose, connect, progress, service, stopping, tasks }
     }
 
@@ -228,11 +229,11 @@ impl Accounting {
     }
 
     /// Ends streams, tasks and pipes, and any waiting for files that cannot be written.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.board.stop();
         self.stopping.send_replace(true);
-        drop(self.service);
-        for task in self.tasks {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
             // A task that panicked has ended too.
             let _ = task.await;
         }

@@ -42,6 +42,9 @@ const ACKNOWLEDGE_ROWS: usize = 1000;
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// A collector that is back before pauses get longer than this is not worth a line: it comes up
+/// with the node, or is just changing.
+const BACKOFF_QUIET: Duration = Duration::from_secs(1);
 
 /// The collector is not known or not reachable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -160,7 +163,9 @@ impl Streamer {
             if answered {
                 backoff = BACKOFF_FIRST;
             }
-            self.show_error(&ended);
+            if backoff > BACKOFF_QUIET {
+                self.show_error(&ended);
+            }
             tokio::select! {
                 () = sleep(backoff) => {}
                 _ = stopping.wait_for(|stopping| *stopping) => return,

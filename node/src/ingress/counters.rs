@@ -49,6 +49,11 @@ impl Counters {
         }
     }
 
+    /// Lets the most connections at the same time begin again at those that are open.
+    pub fn reset_top(&self) {
+        self.top_connections.store(self.connections.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Forgets sums and tops (`mtactl reset counters`); open connections stay counted.
     pub fn reset(&self) {
         self.top_connections.store(self.connections.load(Ordering::Relaxed), Ordering::Relaxed);

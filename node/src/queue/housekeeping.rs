@@ -79,7 +79,7 @@ fn announce(pressure: &Pressure) {
     }
 }
 
-fn free_bytes(dir: &std::path::Path) -> Result<u64, StoreError> {
+pub(super) fn free_bytes(dir: &std::path::Path) -> Result<u64, StoreError> {
     let stat = rustix::fs::statvfs(dir).map_err(|e| StoreError::Database {
         context: "asking for free space",
         message: e.to_string(),

@@ -22,10 +22,12 @@ mod proposer;
 pub mod raft;
 mod reads;
 mod rows;
+mod standing;
 pub mod store;
 mod work;
 
 pub use local::{Queue, QueueError, QueueOptions};
+pub use standing::free_bytes;
 
 #[cfg(test)]
 mod crash_test;

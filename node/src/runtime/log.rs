@@ -77,6 +77,18 @@ struct Queue {
     dropped: Arc<AtomicU64>,
 }
 
+/// What is worth a line, by where it comes from. Raft's warnings are about its own inner life (a
+/// message overtaken by an election); what concerns operators the queue says itself.
+fn least(target: &str) -> Level {
+    if target.starts_with("convoy") || target.starts_with("mta") {
+        Level::INFO
+    } else if target.starts_with("openraft") {
+        Level::ERROR
+    } else {
+        Level::WARN
+    }
+}
+
 /// Turns events into lines. Events of this program from `info` on, of libraries from `warn` on.
 #[derive(Debug)]
 pub struct LogLayer {
@@ -90,9 +102,7 @@ impl<S: Subscriber> Layer<S> for LogLayer {
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        let ours = metadata.target().starts_with("convoy") || metadata.target().starts_with("mta");
-        let least = if ours { Level::INFO } else { Level::WARN };
-        if *metadata.level() > least {
+        if *metadata.level() > least(metadata.target()) {
             return;
         }
         let line = Item::Line(Timestamp::now(), text::of(event));

@@ -1,1 +1,64 @@
 //! Start order, supervision, stop order, reload, logging: wires all other modules.
+//!
+//! - `check`: reading a configuration with the files that it names.
+//! - `threads`: the multi-thread runtime and the arbiters.
+//! - `node`: what is started in which order, and stopped in which order.
+//! - `signals`: SIGTERM, SIGINT, SIGHUP, and the store's failure.
+//! - `reload`: putting a new configuration to use.
+//! - `ports`: what administration asks, answered by the owners.
+//! - `rpc`: the gRPC server on the Unix socket, and the way to the collector.
+//! - `log`: the log file.
+
+pub mod check;
+mod delivery_port;
+pub mod log;
+mod node;
+mod ports;
+mod reload;
+mod rpc;
+mod signals;
+mod threads;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use self::log::{Log, LogSettings};
+use self::node::Node;
+use self::signals::{Ended, Signals};
+use self::threads::Threads;
+
+/// Runs a node with the configuration in `path` until it is told to stop. False when the
+/// configuration is refused or the node could not go on; what there is to say has been printed.
+///
+/// # Errors
+///
+/// When the node cannot start, or does not stop in order.
+pub fn run(path: &Path) -> Result<bool> {
+    let checked = check::read(path);
+    for diagnostic in &checked.diagnostics {
+        eprintln!("{diagnostic}");
+    }
+    let Some(config) = checked.config else {
+        eprintln!("mtad: {} is refused", path.display());
+        return Ok(false);
+    };
+    let (log, layer) =
+        Log::start(LogSettings::of(&config.server)).context("cannot open the log file")?;
+    tracing_subscriber::registry().with(layer).init();
+    tracing::info!("mtad {} starting", env!("CARGO_PKG_VERSION"));
+
+    let threads = Threads::start()?;
+    let ended = threads.block_on(async {
+        let signals = Signals::listen()?;
+        let node = Node::start(path, config, log, &threads, signals.failure()).await?;
+        node.announce();
+        let ended = signals.wait(&node).await;
+        node.stop(ended == Ended::Failed).await;
+        Ok::<_, anyhow::Error>(ended)
+    })?;
+    threads.stop();
+    Ok(ended == Ended::Asked)
+}

@@ -1,0 +1,250 @@
+//! A node: what is started in which order, and stopped in which order.
+//!
+//! Start: store and Raft groups, accounting, delivery, the gRPC socket, and listeners last, so
+//! that nothing is accepted before it can be kept and sent. Stop: the other way round.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::log::Log;
+use super::rpc::{OwnSocket, Rpc};
+use super::threads::Threads;
+use super::{ports, reload};
+use crate::accounting::{Accounting, Foundation};
+use crate::admin::monitor::{self, Monitor};
+use crate::admin::ports::RunState;
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::config::settings::AcctTarget;
+use crate::delivery::Delivery;
+use crate::dns::hickory::SystemResolver;
+use crate::id::NodeId;
+use crate::ingress::Ingress;
+use crate::queue::store::FatalHook;
+use crate::queue::store::database::Sizes;
+use crate::queue::{Queue, QueueOptions};
+
+/// Until this much time has passed, a submission is answered only with its commit.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long clients and sessions may take to finish what they began.
+pub(super) const GRACE: Duration = Duration::from_secs(60);
+/// How long rows may take to reach the collector at a stop; what is left waits in the store.
+const ACCOUNTING_GRACE: Duration = Duration::from_secs(10);
+/// How often actors are looked after.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// What outlives a reload and is asked by administration.
+pub(super) struct Parts {
+    pub(super) path: PathBuf,
+    pub(super) started: Timestamp,
+    pub(super) config: Arc<ArcSwap<Config>>,
+    pub(super) log: Log,
+    pub(super) queue: Arc<Queue>,
+    pub(super) accounting: Arc<Accounting>,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) ingress: Arc<Ingress>,
+    pub(super) runtime: Handle,
+    /// One reload at a time.
+    pub(super) reloading: tokio::sync::Mutex<()>,
+    state: AtomicU8,
+}
+
+/// A running node.
+pub(super) struct Node {
+    parts: Arc<Parts>,
+    rpc: Rpc,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Parts {
+    pub(super) fn state(&self) -> RunState {
+        match self.state.load(Ordering::Acquire) {
+            0 => RunState::Running,
+            1 => RunState::Draining,
+            _ => RunState::Stopping,
+        }
+    }
+
+    pub(super) fn set_state(&self, state: RunState) {
+        let number = match state {
+            RunState::Starting | RunState::Running => 0,
+            RunState::Draining => 1,
+            RunState::Stopping => 2,
+        };
+        self.state.store(number, Ordering::Release);
+    }
+}
+
+impl Node {
+    /// Starts everything in order.
+    pub(super) async fn start(
+        path: &Path,
+        config: Config,
+        log: Log,
+        threads: &Threads,
+        fatal: FatalHook,
+    ) -> Result<Self> {
+        let runtime = threads.runtime().clone();
+        let base = std::env::current_dir().context("the working directory is gone")?;
+        let foundation = Foundation::new(base, config.server.spool.join("accounting"));
+        let queue = open_queue(&config, &foundation, fatal, &runtime).await?;
+        let socket = config.server.admin_socket.clone();
+        let name_servers = config.server.name_servers.clone();
+        let config = Arc::new(ArcSwap::from_pointee(config));
+
+        let inside = runtime.enter();
+        let resolver =
+            SystemResolver::new(&name_servers).context("cannot set up name resolution")?;
+        let resolver: Arc<dyn crate::dns::Resolve> = Arc::new(resolver);
+        let accounting = Arc::new(Accounting::start(
+            &foundation,
+            queue.clone(),
+            queue.clone(),
+            Arc::clone(&config),
+            Arc::new(OwnSocket { path: socket.clone() }),
+        ));
+        drop(inside);
+        let delivery = Arc::new(Delivery::start(
+            Arc::clone(&config),
+            queue.clone(),
+            Arc::clone(&resolver),
+            threads.arbiters(),
+        ));
+        let ingress = Arc::new(
+            Ingress::start(Arc::clone(&config), queue.clone(), threads.arbiters())
+                .context("cannot accept mail")?,
+        );
+        let parts = Arc::new(Parts {
+            path: path.to_owned(),
+            started: Timestamp::now(),
+            config,
+            log,
+            queue,
+            accounting,
+            delivery,
+            ingress,
+            runtime: runtime.clone(),
+            reloading: tokio::sync::Mutex::new(()),
+            state: AtomicU8::new(0),
+        });
+        let monitor = Arc::new(Monitor::default());
+        let asked = Arc::new(ports::of(&parts, resolver, Arc::clone(&monitor)));
+        let watching = vec![
+            runtime.spawn(monitor::run(
+                monitor,
+                Arc::clone(&asked.ingress),
+                Arc::clone(&asked.delivery),
+            )),
+            runtime.spawn(watch(Arc::clone(&parts))),
+        ];
+        let accounting = Arc::clone(&parts.accounting);
+        let rpc = runtime
+            .spawn(async move { Rpc::start(socket, asked, &accounting).await })
+            .await
+            .context("the runtime ended")??;
+        Ok(Self { parts, rpc, tasks: Mutex::new(watching) })
+    }
+
+    /// Says on standard output where the node listens and where it writes.
+    pub(super) fn announce(&self) {
+        let config = self.parts.config.load();
+        for (listener, address) in config.listeners.iter().zip(self.parts.ingress.addresses()) {
+            let how = match (listener.immediate_tls, &listener.tls) {
+                (true, _) => "TLS at once",
+                (false, Some(_)) => "STARTTLS where the source allows it",
+                (false, None) => "in clear",
+            };
+            println!("mtad: smtp on {address} ({how})");
+        }
+        println!("mtad: mtactl --socket {}", config.server.admin_socket.display());
+        for file in &config.acct_files {
+            match &file.target {
+                AcctTarget::File(path) => println!("mtad: accounting to {}", path.display()),
+                AcctTarget::Pipe(words) => println!("mtad: accounting to |{}", words.join(" ")),
+            }
+        }
+        if let Some(path) = &config.server.log_file {
+            println!("mtad: log in {}", path.display());
+        }
+        println!("mtad: ready");
+        info!("mtad ready");
+    }
+
+    /// Reads the configuration again; what there is to say goes to the log.
+    pub(super) fn reload_in_background(&self) {
+        let parts = Arc::clone(&self.parts);
+        self.parts.runtime.spawn(async move {
+            // The findings are in the log already.
+            let _ = reload::reload(&parts).await;
+        });
+    }
+
+    /// Stops in order. After a failure of the store nothing waits for it any more.
+    pub(super) async fn stop(self, failed: bool) {
+        info!("mtad stopping");
+        let parts = self.parts;
+        parts.set_state(RunState::Stopping);
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+        let grace = if failed { Duration::ZERO } else { GRACE };
+        parts.ingress.drain(grace).await;
+        if tokio::time::timeout(grace, parts.delivery.stop()).await.is_err() {
+            warn!("some sessions did not finish in time; their messages stay queued");
+        }
+        if !failed {
+            let drained = parts.accounting.drain();
+            if tokio::time::timeout(ACCOUNTING_GRACE, drained).await.is_err() {
+                warn!("some accounting rows wait in the store for the next start");
+            }
+        }
+        parts.accounting.stop().await;
+        self.rpc.stop().await;
+        let queue = Arc::clone(&parts.queue);
+        if parts.runtime.spawn(async move { queue.shutdown().await }).await.is_err() {
+            warn!("the queue did not stop in order");
+        }
+        info!("mtad stopped");
+        parts.log.stop();
+    }
+}
+
+async fn open_queue(
+    config: &Config,
+    foundation: &Foundation,
+    fatal: FatalHook,
+    runtime: &Handle,
+) -> Result<Arc<Queue>> {
+    let options = QueueOptions {
+        dir: config.server.spool.join("store"),
+        node: NodeId(1),
+        partitions: config.server.partitions,
+        accounting: Box::new(foundation.machine()),
+        sizes: Sizes::default(),
+        timing: crate::queue::raft::group::Timing::default(),
+        commit_timeout: COMMIT_TIMEOUT,
+        min_free_bytes: config.server.min_free_space_bytes,
+        fatal,
+    };
+    let opened = runtime.spawn(Queue::open(options)).await.context("the runtime ended")?;
+    opened.with_context(|| format!("cannot open the queue in {}", config.server.spool.display()))
+}
+
+/// Makes actors again that ended by a panic: actix does not.
+async fn watch(parts: Arc<Parts>) {
+    let mut tick = tokio::time::interval(WATCH_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tick.tick().await;
+        parts.ingress.revive();
+    }
+}
