@@ -175,6 +175,11 @@ mod tests {
     fn an_empty_queue_is_forgotten_and_one_that_waits_for_a_switch_is_not() {
         let mut agenda = Agenda::default();
         agenda.note(&queue("a"), GROUP, Timestamp(5));
+        agenda.take_due(Timestamp(5), 10);
+        agenda.note(&queue("a"), GROUP, Timestamp(7));
+        agenda.put(&queue("a"), Rest::default());
+        assert_eq!(agenda.next(), Some(Timestamp(7)), "what came in between is not lost");
+        agenda.take_due(Timestamp(7), 10);
         agenda.put(&queue("a"), Rest::default());
         assert_eq!((agenda.len(), agenda.next()), (0, None));
         agenda.put(&queue("b"), Rest { set_aside: true, ..Rest::default() });

@@ -15,9 +15,10 @@ mod classify;
 mod destination;
 mod environment;
 mod feed;
+#[cfg(test)]
+mod fixture;
 mod limits;
 mod message;
-mod pattern;
 mod rate;
 mod record;
 mod report;

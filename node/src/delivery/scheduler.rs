@@ -15,9 +15,9 @@ use super::agenda::Rest;
 use super::destination::Destination;
 use super::environment::Environment;
 use super::message::{Changed, Hasten, Idle, Kick, NewWork, Refresh, TryNow};
-use super::pattern;
 use crate::clock::Timestamp;
 use crate::id::{GroupId, QueueName};
+use crate::queue::pattern::Held;
 
 /// Queues started in one go.
 const START_MAX: usize = 1000;
@@ -70,9 +70,10 @@ impl Scheduler {
             self.refresh();
         }
         let due = self.env.agenda.lock().take_due(Timestamp::now(), START_MAX);
+        let held = Held::new(&self.env.switches.borrow());
         let mut again = Vec::new();
         for (queue, rest) in due {
-            if self.is_paused(&queue) {
+            if held.paused_by(&queue).is_some() && !self.live.contains_key(&queue) {
                 self.parked.insert(queue);
             } else if let Err(rest) = self.give(&queue, rest, ctx) {
                 again.push((queue, rest));
@@ -88,11 +89,6 @@ impl Scheduler {
         let next = agenda.next();
         drop(agenda);
         self.arm(next, full, ctx);
-    }
-
-    fn is_paused(&self, queue: &QueueName) -> bool {
-        let paused = pattern::any_matches(&self.env.switches.borrow().paused_queues, queue);
-        paused && !self.live.contains_key(queue)
     }
 
     /// Hands work to the queue's destination. What its mailbox has no room for comes back.

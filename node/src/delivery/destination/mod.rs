@@ -30,7 +30,6 @@ use crate::delivery::limits::Permit;
 use crate::delivery::message::{
     BatchEnd, FromSession, Idle, Kick, Refresh, SessionEnd, SessionEvent, TryNow,
 };
-use crate::delivery::pattern;
 use crate::delivery::rate::Pace;
 use crate::delivery::record::{self, Path};
 use crate::delivery::retry;
@@ -38,6 +37,7 @@ use crate::delivery::scheduler::Scheduler;
 use crate::delivery::sweep::Sweep;
 use crate::id::{GroupId, QueueName};
 use crate::message::Outcome;
+use crate::queue::pattern::Held;
 use hosts::Hosts;
 use slots::{Slots, State};
 
@@ -146,8 +146,8 @@ impl Destination {
         let now = monotonic();
         pace(&mut self.message_pace, self.settings.max_msg_rate, now);
         pace(&mut self.connect_pace, self.settings.max_connect_rate, now);
-        let switches = self.env.switches.borrow();
-        self.paused = pattern::any_matches(&switches.paused_queues, &self.queue);
+        let held = Held::new(&self.env.switches.borrow());
+        self.paused = held.paused_by(&self.queue).is_some();
     }
 
     /// Decides what to do next.

@@ -126,8 +126,12 @@ async fn work(spec: &Spec, mut link: Link, assignments: &mut mpsc::Receiver<Batc
             Turn::Closed(failure) => break closed_idle(spec, &link, &failure),
         };
         let Transferred { result, after } = transfer::transfer(spec, &mut link, &batch).await;
-        let last = !matches!(after, After::Ready);
         drop(batch);
+        // Told at once with the host, so that the next connection does not go there.
+        if let After::HostUnavailable(failure) = after {
+            break host_unavailable(&link, failure);
+        }
+        let last = !matches!(after, After::Ready);
         spec.tell(SessionEvent::Ended { result, last }).await;
         match after {
             After::Ready => {}
@@ -135,8 +139,7 @@ async fn work(spec: &Spec, mut link: Link, assignments: &mut mpsc::Receiver<Batc
                 link.driver.quit().await;
                 break SessionEnd::Finished;
             }
-            After::Closed => break SessionEnd::Finished,
-            After::HostUnavailable(failure) => break host_unavailable(&link, failure),
+            After::Closed | After::HostUnavailable(_) => break SessionEnd::Finished,
         }
     };
     let text =

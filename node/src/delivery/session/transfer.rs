@@ -10,12 +10,12 @@ use crate::delivery::board::EventKind;
 use crate::delivery::classify::{self, QueueFailure};
 use crate::delivery::feed::Batch;
 use crate::delivery::message::BatchEnd;
-use crate::delivery::pattern;
 use crate::delivery::record::{Attempt, Path};
 use crate::delivery::report::{self, Tried};
 use crate::delivery::trace::About;
 use crate::message::{Class, Outcome};
 use crate::queue::model::{Report, Stored, Waiting};
+use crate::queue::pattern::Held;
 use crate::smtp::client::{Event, Failure, Phase, Rcpt, Transaction, Verdict};
 
 /// What the session is good for after a batch.
@@ -43,10 +43,11 @@ pub(super) async fn load(spec: &Spec, batch: &Batch) -> Result<Loaded, BatchEnd>
     let gone = BatchEnd::Reported { later: None };
     let locator = batch.claim.locator;
     let mut stored = spec.env.work.load(locator).await.ok_or(gone)?;
-    let paused = stored.envelope.job.as_ref().is_some_and(|job| {
-        let switches = spec.env.switches.borrow();
-        switches.paused_jobs.iter().any(|pattern| pattern::matches(pattern, job))
-    });
+    let paused = stored
+        .envelope
+        .job
+        .as_ref()
+        .is_some_and(|job| Held::new(&spec.env.switches.borrow()).is_job_paused(job));
     if paused {
         return Err(BatchEnd::SetAside);
     }
