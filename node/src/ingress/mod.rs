@@ -28,7 +28,7 @@ use tracing::info;
 use self::authentication::CertificateUsers;
 pub use self::counters::{Counters, Figures};
 use self::listener::{Listener, ListenerState, Stop, TlsSetup};
-use self::shared::{Phase, Shared};
+use self::shared::{Patience, Phase, Shared};
 use crate::config::settings::{Config, ServerTls, SmtpListener};
 use crate::queue::door::Inbox;
 use crate::tls::TlsError;
@@ -115,7 +115,7 @@ impl Ingress {
         }
         let (phase, watched) = watch::channel(Phase::Running);
         let ingress = Self {
-            shared: Arc::new(Shared::new(config, inbox, watched)),
+            shared: Arc::new(Shared::new(config, inbox, watched, Patience::default())),
             arbiters: arbiters.into(),
             phase,
             listeners: Mutex::new(Vec::new()),
@@ -275,3 +275,6 @@ fn state(
     };
     Ok(ListenerState { settings: settings.clone(), tls })
 }
+
+#[cfg(test)]
+mod ingress_test;

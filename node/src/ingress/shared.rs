@@ -24,10 +24,20 @@ use crate::queue::model::{Pressure, Submission, SubmitError};
 use crate::smtp::reply::Reply;
 use crate::smtp::server::{Conditions, Incoming};
 
-/// How long a client waits for the commit of its message before it is told to try again.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
-/// After this time without commit, a client that gave up and comes again is recognised.
-const SLOW_COMMIT: Duration = Duration::from_secs(3);
+/// How long commits may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// After this time, a client that gave up and comes again is recognised.
+    pub(super) slow: Duration,
+    /// After this time more, the client is told to try again.
+    pub(super) given_up: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { slow: Duration::from_secs(3), given_up: Duration::from_secs(57) }
+    }
+}
 
 /// What a listener and its connections are asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +61,7 @@ pub(super) struct Shared {
     pub(super) tokens: Tokens,
     pub(super) rounds: Rounds,
     pub(super) phase: watch::Receiver<Phase>,
+    patience: Patience,
     connections: AtomicU64,
 }
 
@@ -74,6 +85,7 @@ impl Shared {
         config: Arc<ArcSwap<Config>>,
         inbox: Arc<dyn Inbox>,
         phase: watch::Receiver<Phase>,
+        patience: Patience,
     ) -> Self {
         let counters = Arc::new(Counters::default());
         Self {
@@ -86,6 +98,7 @@ impl Shared {
             tokens: Tokens::default(),
             rounds: Rounds::default(),
             phase,
+            patience,
             connections: AtomicU64::new(0),
         }
     }
@@ -154,16 +167,16 @@ impl Shared {
                 self.tokens.leave(monotonic(), fingerprint, Token { id, fate });
             }
         };
-        let soon = tokio::time::timeout(SLOW_COMMIT, &mut store).await;
+        let soon = tokio::time::timeout(self.patience.slow, &mut store).await;
         let ended = match soon {
             Ok(ended) => ended,
             Err(_) => {
                 leave(Fate::Pending);
-                match tokio::time::timeout(COMMIT_TIMEOUT - SLOW_COMMIT, &mut store).await {
+                match tokio::time::timeout(self.patience.given_up, &mut store).await {
                     Ok(ended) => ended,
                     Err(_) => {
-                        let seconds = COMMIT_TIMEOUT.as_secs();
-                        warn!("message {id} was not committed within {seconds} s");
+                        let waited = self.patience.slow + self.patience.given_up;
+                        warn!("message {id} was not committed within {} s", waited.as_secs());
                         return Err(SubmitError::Unknown);
                     }
                 }
