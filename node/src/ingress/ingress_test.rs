@@ -487,7 +487,7 @@ fn a_reload_opens_and_closes_listeners_and_keeps_the_others() {
 #[test]
 fn an_address_in_use_is_an_error() {
     system(async {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let config = parse(&format!("smtp-listener {}\n", taken.local_addr().unwrap()));
         let config = Arc::new(ArcSwap::from_pointee(config));
         let arbiters = vec![actix_rt::Arbiter::current()];

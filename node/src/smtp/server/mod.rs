@@ -328,6 +328,3 @@ impl Server {
         self.state = State::Command(dialogue);
     }
 }
-
-#[cfg(test)]
-mod fuzz_test;

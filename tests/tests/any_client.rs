@@ -1,14 +1,19 @@
 //! Anything a client may send: the machine never panics, its memory stays bounded, and what it
 //! sends is made of whole lines.
 
+#![expect(clippy::unwrap_used, reason = "what cannot be set up has failed the test")]
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use convoy_node::clock::monotonic;
+use convoy_node::config::settings::{Config, Lookup};
+use convoy_node::smtp::address::Address;
+use convoy_node::smtp::server::{
+    Action, AuthResult, HEADROOM_BYTES, Incoming, LogLine, MIN_BUFFER_BYTES, Policy, Server, Setup,
+    SubmitResult, Tls,
+};
 use proptest::prelude::*;
-
-use super::*;
-use crate::clock::monotonic;
-use crate::config::settings::{Config, Lookup};
-use crate::smtp::address::Address;
 
 struct Anybody;
 
