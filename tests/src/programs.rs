@@ -6,6 +6,8 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use tokio::process::{Child, Command};
 
+use crate::node::eventually;
+
 /// Runs a program to its end and gives its output, standard error after standard output.
 ///
 /// # Errors
@@ -89,7 +91,12 @@ impl Postfix {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start postfix: `make test` installs it")?;
-        Ok(Self { directory: config, child })
+        let postfix = Self { directory: config, child };
+        let queue = postfix.directory.join("queue/public/pickup");
+        eventually("postfix", async || queue.exists().then_some(()))
+            .await
+            .with_context(|| postfix.log())?;
+        Ok(postfix)
     }
 
     /// Hands a message to Postfix's queue, as `sendmail` does.

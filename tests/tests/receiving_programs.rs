@@ -73,7 +73,7 @@ async fn postfix_receives_over_tls_and_refusals_bounce() -> Result<()> {
         assert_eq!(row["type"], "d");
         assert_eq!(row["dlvTlsProtocol"], "TLSv1.3");
         assert_eq!(row["header_Subject"], "three recipients");
-        ensure!(row["dsnDiag"].starts_with("smtp;250 2.0.0 Ok: queued as"), "{row:?}");
+        ensure!(row["dsnDiag"].starts_with("smtp;250 2.0.0 Ok: queued as "), "{row:?}");
         ensure!(row["dlvEsmtpAvailable"].contains("STARTTLS"), "{row:?}");
     }
     let bounced = find("nobody@sink.example")?;

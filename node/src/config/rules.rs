@@ -75,7 +75,8 @@ impl Levels {
         View::new(Scope::Domain, layers.collect())
     }
 
-    /// A domain and a virtual MTA for every `<domain>` section: queues that show what is configured.
+    /// A domain and a virtual MTA for every `<domain>` section: queues that show what is
+    /// configured.
     pub(super) fn representatives(&self) -> Vec<(String, String)> {
         let shown = |table: Option<&DomainTable>| -> Vec<String> {
             table.map(|t| t.patterns().map(representative).collect()).unwrap_or_default()

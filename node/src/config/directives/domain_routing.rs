@@ -106,9 +106,12 @@ pub(super) const PROTOCOL: &[Directive] = &[
         .example("ignore-8bitmime no")
         .doc("Act as if the server did not offer 8BITMIME."),
     Directive::new("ignore-chunking", DOMAIN, BOOLEAN)
-        .default("no")
-        .example("ignore-chunking yes")
-        .doc("Act as if the server did not offer CHUNKING, and send messages by DATA."),
+        .default("yes")
+        .example("ignore-chunking no")
+        .doc(
+            "Act as if the server did not offer CHUNKING, and send messages by DATA. Sending by \
+              BDAT has to be asked for with no, for servers that are known to do it well.",
+        ),
     Directive::new("ignore-pipelining", DOMAIN, BOOLEAN)
         .default("no")
         .since("5.0")
