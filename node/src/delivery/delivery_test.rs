@@ -554,3 +554,13 @@ async fn a_changed_configuration_holds_for_the_next_message() {
     site.send(Message::default()).await;
     assert_eq!((one.messages().len(), two.messages().len()), (1, 1));
 }
+
+#[actix_rt::test]
+async fn a_destination_that_fails_is_started_again() {
+    let sink = Sink::start(Behaviour::default()).await;
+    let site = Site::start(&domain("x.example", &sink, ""));
+    *site.queue.panics.lock() = true;
+    site.send(Message::default()).await;
+    assert_eq!(sink.messages().len(), 1);
+    assert!(!*site.queue.panics.lock());
+}

@@ -75,11 +75,13 @@ impl Page {
 pub(crate) struct Feed {
     claims: Arc<Claims>,
     cursors: BTreeMap<GroupId, Cursor>,
+    /// Rows were passed by because somebody held them.
+    missed: bool,
 }
 
 impl Feed {
     pub(crate) const fn new(claims: Arc<Claims>) -> Self {
-        Self { claims, cursors: BTreeMap::new() }
+        Self { claims, cursors: BTreeMap::new(), missed: false }
     }
 
     /// There is work due at `due` that was not there before.
@@ -146,11 +148,18 @@ impl Feed {
             for part in same.chunks(batch_max.max(1)) {
                 let (locator, due) = (part[0].locator, part[0].at);
                 let claim = self.claims.take(locator, part.iter().map(|row| row.recipient));
+                let taken = claim.as_ref().map_or(0, |claim| claim.recipients.len());
+                self.missed |= taken < part.len();
                 batches.extend(claim.map(|claim| Batch { term, due, claim }));
             }
         }
         cursor.advance(page, batches.is_empty());
         batches
+    }
+
+    /// Were rows passed by, since this was asked last, because somebody held them?
+    pub(crate) const fn take_missed(&mut self) -> bool {
+        std::mem::replace(&mut self.missed, false)
     }
 
     /// The earliest time at which there is more to read.

@@ -22,7 +22,7 @@ use crate::queue::pattern::Held;
 /// Queues started in one go.
 const START_MAX: usize = 1000;
 /// How often destinations that are gone are looked for.
-const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// After a destination's mailbox was full.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 

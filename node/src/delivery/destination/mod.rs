@@ -6,10 +6,10 @@
 //! take soon. Every change ends in [`Destination::pump`], which decides what to do next.
 
 mod hosts;
+mod sessions;
 mod slots;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,23 +23,16 @@ use crate::clock::{Instant, Timestamp, monotonic};
 use crate::config::settings::Rate;
 use crate::config::{Config, DomainSettings, Lookup as _};
 use crate::delivery::agenda::Rest;
-use crate::delivery::classify::QueueFailure;
 use crate::delivery::environment::Environment;
 use crate::delivery::feed::{Batch, Feed, Page, Request};
 use crate::delivery::limits::Permit;
-use crate::delivery::message::{
-    BatchEnd, FromSession, Idle, Kick, Refresh, SessionEnd, SessionEvent, TryNow,
-};
+use crate::delivery::message::{FromSession, Idle, Kick, Refresh, SessionEvent, TryNow};
 use crate::delivery::rate::Pace;
-use crate::delivery::record::{self, Path};
-use crate::delivery::retry;
 use crate::delivery::scheduler::Scheduler;
-use crate::delivery::sweep::Sweep;
 use crate::id::{GroupId, QueueName};
-use crate::message::Outcome;
 use crate::queue::pattern::Held;
 use hosts::Hosts;
-use slots::{Slots, State};
+use slots::Slots;
 
 /// Batches kept ready; a page is read when there are fewer.
 const READY_LOW: usize = 16;
@@ -305,6 +298,12 @@ impl Destination {
         if active || soon || !self.ready.is_empty() || self.slots.len() > 0 {
             return;
         }
+        // Somebody else held claims, a session of an earlier life perhaps: look again.
+        if self.may_work() && self.feed.take_missed() {
+            self.feed.rewind();
+            self.read_hold = Some(monotonic() + PAUSE);
+            return;
+        }
         self.resting = true;
         let not_before = match self.reach {
             Reach::Waiting(until) => until,
@@ -359,132 +358,6 @@ impl Destination {
                 this.pump(ctx);
             }));
         }
-    }
-
-    fn session_ready(&mut self, number: u64, unreachable: &[SocketAddr]) {
-        let until = monotonic() + retry::queue_wait(&self.settings, 1, 0.0);
-        self.hosts.skip(unreachable, until);
-        self.reach = Reach::Open;
-        self.failures = 0;
-        self.env.board.reached(&self.queue);
-        self.slots.set(number, State::idle(monotonic()));
-    }
-
-    fn batch_ended(&mut self, number: u64, result: BatchEnd, last: bool) {
-        let key = self.slots.ended(number, last);
-        match (result, key) {
-            (BatchEnd::Reported { later: Some(later) }, Some(key)) => {
-                self.feed.note(key.group, later);
-            }
-            (BatchEnd::Reported { .. }, _) | (BatchEnd::SetAside, None) => {}
-            (BatchEnd::SetAside, Some(key)) => {
-                self.set_aside = true;
-                self.feed.set_aside(key.group, key.due, &key.recipients);
-            }
-            (BatchEnd::NotTried, _) => self.feed.rewind(),
-            (BatchEnd::Lost, _) => {
-                self.feed.rewind();
-                self.read_hold = Some(monotonic() + PAUSE);
-            }
-        }
-    }
-
-    fn session_gone(&mut self, number: u64, end: SessionEnd, ctx: &mut Context<Self>) {
-        if self.slots.remove(number) {
-            // It had a batch and did not say what became of it.
-            self.feed.rewind();
-        }
-        match end {
-            SessionEnd::Finished => {}
-            SessionEnd::Failed { failure, path } => self.failed(failure, path, ctx),
-            SessionEnd::HostUnavailable { host, failure, path } => {
-                let until = monotonic() + retry::queue_wait(&self.settings, 1, 0.0);
-                self.hosts.skip(&[host], until);
-                self.record(failure.outcome(), &path);
-            }
-        }
-        if self.slots.len() == 0 && self.reach == Reach::Open {
-            self.reach = Reach::Probing;
-        }
-    }
-
-    /// A connection attempt came to nothing.
-    fn failed(&mut self, failure: QueueFailure, path: Box<Path>, ctx: &mut Context<Self>) {
-        // Several connections fail for the same reason: the first one has said it.
-        if matches!(self.reach, Reach::Waiting(_)) {
-            return;
-        }
-        let outcome = failure.outcome();
-        let text = if outcome.reply.is_empty() { &outcome.reason } else { &outcome.reply };
-        let now = Timestamp::now();
-        let jitter = rand::random();
-        if self.slots.working() > 0 {
-            // Others work: perhaps the server does not take that many at once.
-            self.env.board.failed(&self.queue, now, text, None);
-            let wait = retry::queue_wait(&self.settings, 1, jitter).min(CONNECT_HOLD_MAX);
-            self.connect_hold = Some(monotonic() + wait);
-            self.record(failure.outcome(), &path);
-            return;
-        }
-        self.failures = self.failures.saturating_add(1);
-        let wait = match &failure {
-            QueueFailure::RetryDns(_) => retry::dns_wait(&self.settings, jitter),
-            QueueFailure::Retry(_) | QueueFailure::Bounce { .. } => {
-                retry::queue_wait(&self.settings, self.failures, jitter)
-            }
-        };
-        let until = now + wait;
-        self.reach = Reach::Waiting(until);
-        let retry_at = (!failure.bounces_all()).then_some(until);
-        self.env.board.failed(&self.queue, now, text, retry_at);
-        tracing::info!("{}: {text}", self.queue);
-        if !failure.bounces_all() {
-            self.record(failure.outcome(), &path);
-        }
-        self.sweep(&failure, path, ctx);
-    }
-
-    /// Bounces what the failure decides, and what has waited too long.
-    fn sweep(&mut self, failure: &QueueFailure, path: Box<Path>, ctx: &mut Context<Self>) {
-        self.ready.clear();
-        self.feed.rewind();
-        self.sweeping = true;
-        let bounces_all = failure.bounces_all();
-        let sweep = Sweep::after(
-            failure,
-            Arc::clone(&self.env),
-            Arc::clone(&self.config),
-            Arc::clone(&self.settings),
-            self.queue.clone(),
-            path,
-        );
-        let running = sweep.run(self.feed.groups());
-        ctx.spawn(running.into_actor(self).map(move |bounced, this, ctx| {
-            this.sweeping = false;
-            if bounces_all && bounced > 0 {
-                // Each new message finds out for itself.
-                this.reach = Reach::Probing;
-                this.failures = 0;
-            }
-            this.pump(ctx);
-        }));
-    }
-
-    /// The accounting row of a failure of the whole queue.
-    fn record(&self, outcome: &Outcome, path: &Path) {
-        let now = Timestamp::now();
-        let row = record::of_queue(&self.config, &self.settings, &self.queue, path, outcome, now);
-        let led: Vec<GroupId> = self.env.work.led().into_iter().map(|(group, _)| group).collect();
-        let of_queue = self.feed.groups().into_iter().find(|group| led.contains(group));
-        let (Some(row), Some(group)) = (row, of_queue) else { return };
-        let work = Arc::clone(&self.env.work);
-        let recording = async move {
-            if let Err(error) = work.record(group, vec![row]).await {
-                tracing::warn!("an accounting row of type tq was not written: {error}");
-            }
-        };
-        // Not as a part of the actor, which may be gone before the row is written.
-        self.env.arbiter().spawn(recording);
     }
 }
 

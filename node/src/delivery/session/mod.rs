@@ -145,6 +145,7 @@ async fn work(spec: &Spec, mut link: Link, assignments: &mut mpsc::Receiver<Batc
     let text =
         format!("closed {} in={} out={}", link.mta, link.driver.bytes_in, link.driver.bytes_out);
     link.driver.dialogue.say(About::Connection, &text);
+    link.driver.dialogue.say(About::Connection, &format!("done {}", spec.queue));
     end
 }
 
