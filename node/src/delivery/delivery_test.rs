@@ -564,3 +564,49 @@ async fn a_destination_that_fails_is_started_again() {
     assert_eq!(sink.messages().len(), 1);
     assert!(!*site.queue.panics.lock());
 }
+
+#[actix_rt::test]
+async fn messages_keep_to_the_rate_of_the_queue() {
+    let sink = Sink::start(Behaviour::default()).await;
+    let site = Site::start(&domain("x.example", &sink, "max-msg-rate 10/s"));
+    let start = crate::clock::monotonic();
+    for _ in 0..6 {
+        site.queue.submit(Message::default());
+    }
+    site.queue.until_empty().await;
+    // Five intervals of a tenth of a second, but for what may be caught up.
+    let took = crate::clock::monotonic() - start;
+    assert!(took >= Duration::from_millis(350), "{took:?}");
+    assert_eq!(sink.messages().len(), 6);
+}
+
+#[actix_rt::test]
+async fn an_idle_connection_is_kept_as_long_as_configured() {
+    let sink = Sink::start(Behaviour::default()).await;
+    let patient = domain("x.example", &sink, "connection-idle-timeout 1m");
+    let site = Site::start(&format!("{patient}{}", domain("y.example", &sink, "")));
+    for (address, connections) in
+        [("a@x.example", 1), ("b@x.example", 1), ("a@y.example", 2), ("b@y.example", 3)]
+    {
+        site.send(to(&[address])).await;
+        assert_eq!(sink.connections(), connections, "{address}");
+        let queue: QueueName = address[2..].parse().unwrap();
+        while address.ends_with("y.example")
+            && site.delivery.activity().get(&queue).is_some_and(|a| a.connections > 0)
+        {
+            tokio::task::yield_now().await;
+        }
+    }
+    site.delivery.stop().await;
+    assert_eq!(site.delivery.counters().connections(), 0);
+}
+
+#[actix_rt::test]
+async fn a_result_that_cannot_be_recorded_at_once_is_not_sent_again() {
+    let sink = Sink::start(Behaviour::default()).await;
+    let site = Site::start(&domain("x.example", &sink, ""));
+    *site.queue.refusals.lock() = 2;
+    site.send(Message::default()).await;
+    assert_eq!(sink.messages().len(), 1);
+    site.queue.look(|state| assert_eq!(state.reports.len(), 1));
+}
