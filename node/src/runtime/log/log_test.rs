@@ -109,8 +109,9 @@ async fn events_become_lines_and_rotation_and_reload_keep_them_in_order() {
     let guard = tracing::subscriber::set_default(subscriber);
     tracing::info!("first {}", 1);
     tracing::debug!("never");
-    tracing::info!(target: "openraft::core", "never");
-    tracing::warn!(target: "openraft::core", id = 7, "lease expired");
+    tracing::info!(target: "hickory_net", "never");
+    tracing::warn!(target: "openraft::core", "never");
+    tracing::warn!(target: "hickory_net", id = 7, "lease expired");
     log.rotate().await.unwrap();
     tracing::info!("second");
     log.configure(settings(&other, 5)).await.unwrap();
