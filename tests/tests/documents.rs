@@ -1,7 +1,5 @@
 //! Documents name files: every one of them exists.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read the documents has failed")]
-
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
