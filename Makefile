@@ -29,8 +29,18 @@ demo: build ## send mail through a node under every STARTTLS situation and show 
 	$(BIN)/demo
 
 .PHONY: run
-run: build ## start a node in the foreground with the sample configuration
-	mkdir -p run && cd run && exec $(BIN)/mtad --config ../deploy/sample/config
+run: build run/smtp-cert.pem ## start a node in the foreground with the sample configuration
+	cd run && exec $(BIN)/mtad --config ../deploy/sample/config
+
+# A certificate for trying things out: nobody but the key itself vouches for it.
+run/smtp-cert.pem:
+	@$(call install,openssl)
+	mkdir -p run
+	umask 077; openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=localhost \
+	  -addext subjectAltName=DNS:localhost,DNS:localhost.localdomain,IP:127.0.0.1,IP:::1 \
+	  -keyout run/smtp-key.tmp -out run/smtp-cert.tmp 2>/dev/null
+	cat run/smtp-cert.tmp run/smtp-key.tmp > $@.tmp && chmod 600 $@.tmp
+	rm run/smtp-cert.tmp run/smtp-key.tmp && mv $@.tmp $@
 
 .PHONY: test
 test: setup-test ## everything that is checked before a change lands

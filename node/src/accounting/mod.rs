@@ -42,6 +42,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tonic::Code;
 
 pub use machine::CollectorMachine;
+pub(crate) use naming::Naming;
 pub use output::FileFigures;
 pub use service::{AccountingCollectorServer, CollectorService};
 pub use streamer::{Connect, Lag, NoCollector};

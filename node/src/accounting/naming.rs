@@ -34,6 +34,11 @@ impl Naming {
         format!("{}-{date}-{number:04}{}", self.stem, self.extension)
     }
 
+    /// All files of the series, as a shell pattern.
+    pub(crate) fn pattern(&self) -> PathBuf {
+        self.directory.join(format!("{}-*{}", self.stem, self.extension))
+    }
+
     /// Is this the name of one of these files, of any day?
     pub(crate) fn owns(&self, name: &str) -> bool {
         let middle = name
@@ -74,6 +79,8 @@ mod tests {
         check("logs/acct.csv", 12, "/srv/logs/acct-2016-05-29-0012.csv");
         check("/var/log/acct.b.csv", 9999, "/var/log/acct.b-2016-05-29-9999.csv");
         check("acct", 10_000, "/srv/acct-2016-05-29-10000");
+        let pattern = Naming::new(Path::new("/srv"), "logs/acct.csv").pattern();
+        assert_eq!(pattern, Path::new("/srv/logs/acct-*.csv"));
     }
 
     #[test]

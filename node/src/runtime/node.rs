@@ -19,7 +19,7 @@ use super::log::Log;
 use super::rpc::{OwnSocket, Rpc};
 use super::threads::Threads;
 use super::{ports, reload};
-use crate::accounting::{Accounting, Foundation};
+use crate::accounting::{Accounting, Foundation, Naming};
 use crate::admin::monitor::{self, Monitor};
 use crate::admin::ports::RunState;
 use crate::clock::Timestamp;
@@ -165,15 +165,20 @@ impl Node {
             };
             println!("mtad: smtp on {address} ({how})");
         }
-        println!("mtad: mtactl --socket {}", config.server.admin_socket.display());
+        // Whoever reads this need not know where the node was started.
+        let here = std::env::current_dir().unwrap_or_default();
+        println!("mtad: mtactl --socket {}", here.join(&config.server.admin_socket).display());
         for file in &config.acct_files {
             match &file.target {
-                AcctTarget::File(path) => println!("mtad: accounting to {}", path.display()),
+                AcctTarget::File(path) => {
+                    let files = Naming::new(&here, &path.to_string_lossy()).pattern();
+                    println!("mtad: accounting to {}", files.display());
+                }
                 AcctTarget::Pipe(words) => println!("mtad: accounting to |{}", words.join(" ")),
             }
         }
         if let Some(path) = &config.server.log_file {
-            println!("mtad: log in {}", path.display());
+            println!("mtad: log in {}", here.join(path).display());
         }
         println!("mtad: ready");
         info!("mtad ready");
