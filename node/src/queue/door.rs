@@ -75,8 +75,9 @@ pub trait Work: Send + Sync + 'static {
     /// out? Asked before `MAIL FROM` and before the final dot.
     fn may_send(&self, group: GroupId, term: u64) -> bool;
 
-    /// Records what an attempt did. Resolves at commit. Written with `term`: a report of a leader
-    /// that has been replaced is refused.
+    /// Records what an attempt did. Resolves when it is committed and applied, so that what
+    /// [`Work::due`] and [`Work::load`] give from then on knows of it. Written with `term`: a
+    /// report of a leader that has been replaced is refused.
     fn report(&self, term: u64, report: Report) -> BoxFuture<'_, Result<(), ReportError>>;
 
     /// Records rows that belong to no message (`tq`).

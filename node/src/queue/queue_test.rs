@@ -281,6 +281,21 @@ async fn a_report_of_another_term_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_recorded_a_result_reads_it() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir).await;
+    for n in 1..=200 {
+        let at = submit(&queue, fixture::submission(n, &["a@x.example"], "text")).await;
+        let results = vec![fixture::result(0, Class::Delivered)];
+        queue.report(term(&queue), fixture::report(at, results)).await.unwrap();
+        // A row that is still there would be sent once more.
+        assert_eq!(due(&queue, "x.example/v1").await, [], "after message {n}");
+        assert!(queue.load(at).await.is_none(), "after message {n}");
+    }
+    queue.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_notice_is_stored_with_the_result_that_causes_it() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir).await;

@@ -110,7 +110,8 @@ impl Work for Queue {
                 pieces = stored.await.map_err(report_error)?;
             }
             let draft = Draft::report(&report, pieces).in_term(term);
-            let told = self.propose(group, draft, When::Committed).await;
+            // Whoever reads after this must not find the recipient once more.
+            let told = self.propose(group, draft, When::Applied).await;
             told.map(drop).map_err(report_error)
         })
     }
