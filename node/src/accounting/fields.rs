@@ -93,6 +93,8 @@ pub(crate) const FIELDS: &[Field] = &[
     field("timeLogged", &RecordType::ALL, |r, s| Cow::Owned(s.time(r.logged_at))),
     field("timeQueued", DBT, |r, s| s.optional_time(r.queued_at)),
     field("timeFirstAttempt", DBT, |r, s| s.optional_time(r.first_attempt_at)),
+    // Goodmail's stamp, gone since 4.5: old configurations name it, mostly to leave it out.
+    field("timeImprinted", DBT, |_, _| Cow::Borrowed("")),
     field("totalSecondsQueued", DBT, total_seconds_queued),
     field("orig", ALL_BUT_TQ, text!(orig)),
     field("rcpt", ALL_BUT_TQ, text!(rcpt)),
@@ -238,5 +240,23 @@ mod tests {
         check(None, "");
         check(Some(2_000), "3");
         check(Some(9_000), "0");
+    }
+
+    /// The parser refuses what the collector could not fill, and nothing else.
+    #[test]
+    fn configurations_may_name_exactly_these_fields() {
+        let sorted = |mut types: Vec<RecordType>| {
+            types.sort();
+            types
+        };
+        for (name, types) in crate::config::record_fields::FIELDS {
+            let field = find(name).unwrap_or_else(|| panic!("{name} is accepted and unknown here"));
+            assert_eq!(sorted(field.types.to_vec()), sorted(types.to_vec()), "{name}");
+        }
+        for field in FIELDS {
+            let known =
+                crate::config::record_fields::FIELDS.iter().any(|(name, _)| *name == field.name);
+            assert!(known, "{} cannot be configured", field.name);
+        }
     }
 }

@@ -25,7 +25,7 @@ mod merge;
 mod network;
 mod parser;
 mod position;
-mod record_fields;
+pub(crate) mod record_fields;
 mod route;
 mod rules;
 pub mod settings;

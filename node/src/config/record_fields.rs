@@ -19,7 +19,7 @@ const ADDRESSED: &[RecordType] =
     &[Delivery, Bounce, Transient, Receipt, RemoteBounce, RemoteStatus, FeedbackLoop];
 
 /// Every field that is not a header, in its own spelling.
-const FIELDS: &[(&str, &[RecordType])] = &[
+pub(crate) const FIELDS: &[(&str, &[RecordType])] = &[
     ("type", &RecordType::ALL),
     ("timeLogged", &RecordType::ALL),
     ("timeQueued", ATTEMPTS),
@@ -58,7 +58,7 @@ const FIELDS: &[(&str, &[RecordType])] = &[
     ("userAgent", REPORT),
     ("reportingMta", REPORT),
     ("reportedDomain", REPORT),
-    ("userString", OUTBOUND),
+    ("userString", &[Delivery, Bounce, Transient, TransientQueue, Receipt]),
 ];
 
 /// What a name in a field list means for a record type.
