@@ -184,3 +184,70 @@ fn nothing_is_left_undone() {
         }
     }
 }
+
+/// Crates that only generated code names.
+const GENERATED: &[&str] = &["prost", "tonic-prost"];
+
+/// Names in the sections of a `Cargo.toml` whose title ends in `dependencies]`.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(manifest)).unwrap();
+    let mut names = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if line.starts_with('[') {
+            inside = line.ends_with("dependencies]");
+        } else if inside && line.starts_with(|c: char| c.is_ascii_lowercase()) {
+            names.push(line.split(['.', ' ', '=']).next().unwrap_or(line).to_owned());
+        }
+    }
+    assert!(!names.is_empty(), "{manifest} names no dependency");
+    names
+}
+
+/// Crates in the first column of the tables of docs/dependencies.md.
+fn documented() -> Vec<String> {
+    let text = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.filter_map(|row| row.split(" |").next());
+    cells.flat_map(|cell| cell.split("`, `")).map(|name| name.replace('`', "")).collect()
+}
+
+/// Is there a path that begins with `path`, and not with a longer name that ends in it?
+fn has_path(text: &str, path: &str) -> bool {
+    let longer = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    text.match_indices(path).any(|(at, _)| !text[..at].ends_with(longer))
+}
+
+#[test]
+fn every_dependency_has_its_reason_and_every_reason_its_dependency() {
+    let ours = |name: &String| !name.starts_with("convoy-");
+    let have: Vec<String> = dependencies("Cargo.toml").into_iter().filter(ours).collect();
+    let told = documented();
+    let untold: Vec<_> = have.iter().filter(|name| !told.contains(name)).collect();
+    assert!(untold.is_empty(), "not in docs/dependencies.md: {untold:?}");
+    let gone: Vec<_> = told.iter().filter(|name| !have.contains(name)).collect();
+    assert!(gone.is_empty(), "in docs/dependencies.md only: {gone:?}");
+}
+
+#[test]
+fn every_dependency_is_used_by_a_member_that_names_it() {
+    let sources = sources();
+    let mut taken = Vec::new();
+    let mut idle = Vec::new();
+    for member in ["proto", "node", "ctl", "tests"] {
+        let within = format!("{member}/");
+        for name in dependencies(&format!("{member}/Cargo.toml")) {
+            let library = if name == "md-5" { "md5".to_owned() } else { name.replace('-', "_") };
+            let path = format!("{library}::");
+            let mut own = sources.iter().filter(|(file, _)| file.starts_with(&within));
+            if !GENERATED.contains(&name.as_str()) && !own.any(|(_, text)| has_path(text, &path)) {
+                idle.push(format!("{member}: {name}"));
+            }
+            taken.push(name);
+        }
+    }
+    assert!(idle.is_empty(), "named but not used: {idle:?}");
+    let all = dependencies("Cargo.toml");
+    let unwanted: Vec<_> = all.iter().filter(|name| !taken.contains(name)).collect();
+    assert!(unwanted.is_empty(), "of the workspace but of no member: {unwanted:?}");
+}
