@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("mtad: {error:#}");
+            eprintln!("mtad: {}", runtime::explain(&error));
             ExitCode::FAILURE
         }
     }

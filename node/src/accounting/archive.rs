@@ -307,7 +307,8 @@ impl<D: Disk> Archive<D> {
         let header = format.header();
         let mode = if definition.world_readable { Mode::World } else { Mode::Group };
         let path = naming.directory.join(&name);
-        self.insist("begin an accounting file", |disk| disk.create(&path, &header, mode))?;
+        let what = format!("begin the accounting file {}", path.display());
+        self.insist(&what, |disk| disk.create(&path, &header, mode))?;
         series.open = Some(wire::Segment {
             name,
             length_bytes: header.len() as u64,

@@ -94,7 +94,7 @@ fn refusing(pressure: &Pressure) -> String {
     match pressure {
         Pressure::Normal => String::new(),
         Pressure::DiskFull { free_bytes } => {
-            format!("disk full: {} MB free are below min-free-space", free_bytes / 1_000_000)
+            format!("disk full: {} MB free are too little", free_bytes / 1_000_000)
         }
         Pressure::Stalled => "the database delays writes".to_owned(),
     }

@@ -2,7 +2,7 @@
 //! purges logs that grew too long.
 
 use std::path::PathBuf;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,7 +12,9 @@ use super::command::Draft;
 use super::local::Queue;
 use super::model::Pressure;
 use super::proposer::When;
+use super::room::Room;
 use super::store::StoreError;
+use super::store::database::Database;
 use super::store::reader::Reader;
 use crate::clock::Timestamp;
 
@@ -30,7 +32,7 @@ const REMEMBER: Duration = Duration::from_secs(600);
 pub(super) fn watch_pressure(
     reader: Reader,
     dir: PathBuf,
-    min_free_bytes: u64,
+    room: Arc<Room>,
     pressure: watch::Sender<Pressure>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
@@ -38,16 +40,16 @@ pub(super) fn watch_pressure(
         loop {
             every.tick().await;
             let dir = dir.clone();
-            let look = move |database: &std::sync::Arc<super::store::database::Database>| {
+            let measured = room.clone();
+            let look = move |database: &Arc<Database>| {
                 let free_bytes = free_bytes(&dir)?;
-                Ok::<_, StoreError>((free_bytes, database.stalled()))
+                let enough = measured.measured(free_bytes, database.unwritten_bytes());
+                Ok::<_, StoreError>((free_bytes, enough, database.stalled()))
             };
             let now = match reader.read(look).await {
-                Ok((free_bytes, _)) if free_bytes < min_free_bytes => {
-                    Pressure::DiskFull { free_bytes }
-                }
-                Ok((_, true)) => Pressure::Stalled,
-                Ok((_, false)) => Pressure::Normal,
+                Ok((free_bytes, false, _)) => Pressure::DiskFull { free_bytes },
+                Ok((_, true, true)) => Pressure::Stalled,
+                Ok((_, true, false)) => Pressure::Normal,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
                     tracing::warn!("The free space of the queue is not known: {error}.");
@@ -71,7 +73,10 @@ fn announce(pressure: &Pressure) {
         Pressure::Normal => tracing::info!("The queue accepts messages again."),
         Pressure::DiskFull { free_bytes } => {
             let free = free_bytes >> 20;
-            tracing::warn!("The queue accepts no messages: {free} MB are free on its disk.");
+            tracing::warn!(
+                "The queue accepts no messages: {free} MB are free on its disk, too little for \
+                 min-free-space or for what the store has to write yet."
+            );
         }
         Pressure::Stalled => {
             tracing::warn!("The queue accepts no messages: the disk is too slow.");

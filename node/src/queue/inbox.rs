@@ -79,6 +79,7 @@ impl Inbox for Queue {
             submission.envelope.size_bytes = submission.body.len() as u64;
             let id = submission.envelope.id;
             let group = self.partition_for(id)?;
+            let _room = self.room.take(submission.body.len()).ok_or(SubmitError::Busy)?;
             let mut guard = Guard { uncertain: self.uncertain.clone(), id: Some(id) };
             let stored = self.store(group, &submission);
             let result = match tokio::time::timeout(self.commit_timeout, stored).await {

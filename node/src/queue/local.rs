@@ -24,6 +24,7 @@ use super::model::{Pressure, Switches};
 use super::proposer::{Failure, Proposer, Told, When};
 use super::raft::group::{Group, Leadership, Parts, Timing};
 use super::raft::{Alone, Peers};
+use super::room::Room;
 use super::store::applier::{Applier, ApplierThread};
 use super::store::committer::CommitterThread;
 use super::store::database::{Database, Family, Sizes};
@@ -67,11 +68,14 @@ pub struct QueueOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// The database failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The state of a group cannot be used.
-    #[error("{0}")]
+    #[error(transparent)]
     State(#[from] MachineError),
+    /// Another process has it open.
+    #[error("another mtad is running on it")]
+    InUse,
     /// The directory is another node's.
     #[error("the queue in {dir} belongs to node {owner}, not to {node}")]
     WrongNode {
@@ -118,6 +122,7 @@ pub struct Queue {
     pub(super) reader: Reader,
     pub(super) switches: watch::Receiver<Switches>,
     pub(super) pressure: watch::Receiver<Pressure>,
+    pub(super) room: Arc<Room>,
     pub(super) uncertain: Arc<Uncertain>,
     pub(super) commit_timeout: Duration,
     pub(super) stopping: AtomicBool,
@@ -177,12 +182,14 @@ impl Queue {
             member.group.recovered(RECOVERY).await.map_err(QueueError::Group)?;
         }
         let (pressure_tx, pressure) = watch::channel(Pressure::Normal);
+        let room = Arc::new(Room::new(min_free_bytes));
         let queue = Arc::new(Self {
             members,
             index: opened.index,
             reader: opened.reader.clone(),
             switches: opened.switches,
             pressure,
+            room: room.clone(),
             uncertain: Arc::default(),
             commit_timeout,
             stopping: AtomicBool::new(false),
@@ -193,7 +200,7 @@ impl Queue {
         });
         queue.lead().await?;
         *queue.housekeeping.lock() = vec![
-            housekeeping::watch_pressure(opened.reader, dir, min_free_bytes, pressure_tx),
+            housekeeping::watch_pressure(opened.reader, dir, room, pressure_tx),
             housekeeping::expire(Arc::downgrade(&queue)),
             housekeeping::bound_logs(Arc::downgrade(&queue)),
         ];
@@ -243,11 +250,17 @@ impl Queue {
         }
     }
 
-    /// Purges logs that take more than their share of the disk.
+    /// Purges logs that take more than their share of the disk; on a full disk, all that they
+    /// can do without.
     pub(super) async fn bound_logs(&self) {
-        let share = self.log_bytes / self.members.len().max(1) as u64;
+        let full = matches!(*self.pressure.borrow(), Pressure::DiskFull { .. });
+        let log_bytes = if full { 0 } else { self.log_bytes };
+        let share = log_bytes / self.members.len().max(1) as u64;
         for member in self.members.values() {
             member.group.bound_log(share).await;
+        }
+        if full && let Err(error) = self.reader.read(|database| database.reclaim()).await {
+            tracing::warn!("No room on the disk could be given back: {error}.");
         }
     }
 
@@ -281,7 +294,13 @@ fn open_store(options: QueueOptions) -> Result<Opened, QueueError> {
         move |source| QueueError::Io { context, source }
     };
     std::fs::create_dir_all(dir).map_err(io("making"))?;
-    let database = Arc::new(Database::open(dir, &options.sizes)?);
+    let database = Database::open(dir, &options.sizes).map_err(|error| match error {
+        StoreError::Database { message, .. } if message.contains("While lock file") => {
+            QueueError::InUse
+        }
+        other => other.into(),
+    })?;
+    let database = Arc::new(database);
     let partitions = identity(&database, dir, options.node, options.partitions)?;
     let fatal = options.fatal;
     let (committer_thread, committer) = CommitterThread::start(database.clone(), fatal.clone())

@@ -21,6 +21,7 @@ pub mod pattern;
 mod proposer;
 pub mod raft;
 mod reads;
+mod room;
 mod rows;
 mod standing;
 pub mod store;

@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 use crate::clock::Timestamp;
@@ -77,15 +77,16 @@ struct Queue {
     dropped: Arc<AtomicU64>,
 }
 
-/// What is worth a line, by where it comes from. Raft's warnings are about its own inner life (a
-/// message overtaken by an election); what concerns operators the queue says itself.
-fn least(target: &str) -> Level {
+/// What is worth a line, by where it comes from. Raft speaks about its own inner life (a message
+/// overtaken by an election, and after a failed write each group again); what concerns operators
+/// the queue says itself.
+fn least(target: &str) -> LevelFilter {
     if target.starts_with("convoy") || target.starts_with("mta") {
-        Level::INFO
+        LevelFilter::INFO
     } else if target.starts_with("openraft") {
-        Level::ERROR
+        LevelFilter::OFF
     } else {
-        Level::WARN
+        LevelFilter::WARN
     }
 }
 

@@ -20,6 +20,7 @@ mod signals;
 mod threads;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -29,6 +30,7 @@ use self::log::{Log, LogSettings};
 use self::node::Node;
 use self::signals::{Ended, Signals};
 use self::threads::Threads;
+use crate::config::Config;
 
 /// Runs a node with the configuration in `path` until it is told to stop. False when the
 /// configuration is refused or the node could not go on; what there is to say has been printed.
@@ -50,9 +52,21 @@ pub fn run(path: &Path) -> Result<bool> {
     tracing_subscriber::registry().with(layer).init();
     tracing::info!("mtad {} starting", env!("CARGO_PKG_VERSION"));
 
+    let log = Arc::new(log);
+    let ended = serve(path, config, &log);
+    if let Err(error) = &ended {
+        tracing::error!("mtad cannot run: {}", explain(error));
+    }
+    log.stop();
+    Ok(ended? == Ended::Asked)
+}
+
+/// Starts the node, and stops it when it is told to or cannot go on.
+fn serve(path: &Path, config: Config, log: &Arc<Log>) -> Result<Ended> {
     let threads = Threads::start()?;
     let ended = threads.block_on(async {
         let signals = Signals::listen()?;
+        let log = Arc::clone(log);
         let node = Node::start(path, config, log, &threads, signals.failure()).await?;
         node.announce();
         let ended = signals.wait(&node).await;
@@ -60,5 +74,41 @@ pub fn run(path: &Path) -> Result<bool> {
         Ok::<_, anyhow::Error>(ended)
     })?;
     threads.stop();
-    Ok(ended == Ended::Asked)
+    Ok(ended)
+}
+
+/// An error and its causes in one line, each said once: many errors name their cause themselves.
+#[must_use]
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::explain;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{what}: {source}")]
+    struct NamesItsCause {
+        what: &'static str,
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let cause = || std::io::Error::other("disk on fire");
+        let named = NamesItsCause { what: "making /x", source: cause() };
+        let check = |error: anyhow::Error, expected: &str| assert_eq!(explain(&error), expected);
+        check(anyhow::Error::new(cause()), "disk on fire");
+        check(anyhow::Error::new(cause()).context("opening"), "opening: disk on fire");
+        check(named.into(), "making /x: disk on fire");
+    }
 }

@@ -29,6 +29,7 @@ use crate::delivery::Delivery;
 use crate::dns::hickory::SystemResolver;
 use crate::id::NodeId;
 use crate::ingress::Ingress;
+use crate::queue::raft::group::Timing;
 use crate::queue::store::FatalHook;
 use crate::queue::store::database::Sizes;
 use crate::queue::{Queue, QueueOptions};
@@ -47,7 +48,7 @@ pub(super) struct Parts {
     pub(super) path: PathBuf,
     pub(super) started: Timestamp,
     pub(super) config: Arc<ArcSwap<Config>>,
-    pub(super) log: Log,
+    pub(super) log: Arc<Log>,
     pub(super) queue: Arc<Queue>,
     pub(super) accounting: Arc<Accounting>,
     pub(super) delivery: Arc<Delivery>,
@@ -89,7 +90,7 @@ impl Node {
     pub(super) async fn start(
         path: &Path,
         config: Config,
-        log: Log,
+        log: Arc<Log>,
         threads: &Threads,
         fatal: FatalHook,
     ) -> Result<Self> {
@@ -235,7 +236,7 @@ async fn open_queue(
         partitions: config.server.partitions,
         accounting: Box::new(foundation.machine()),
         sizes: Sizes::default(),
-        timing: crate::queue::raft::group::Timing::default(),
+        timing: Timing::alone(),
         commit_timeout: COMMIT_TIMEOUT,
         min_free_bytes: config.server.min_free_space_bytes,
         fatal,

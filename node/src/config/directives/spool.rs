@@ -84,7 +84,8 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
 pub(super) const SECTION: &[Directive] = &[
     Directive::new("min-free-space", SPOOL, SIZE).default("0").example("min-free-space 2G").doc(
         "Accept no more mail while the file system of the store has less free space than \
-              this; MAIL is answered 452. 0 does not look.",
+              this; MAIL is answered 452. The store keeps in any case the room that it \
+              needs to write what it holds in memory.",
     ),
     Directive::new("delete-file-holders", SPOOL, BOOLEAN)
         .default("no")

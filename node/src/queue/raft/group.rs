@@ -47,6 +47,14 @@ impl Default for Timing {
     }
 }
 
+impl Timing {
+    /// For a node that has no others to wait for: it is elected at once, and ticks cost time.
+    #[must_use]
+    pub const fn alone() -> Self {
+        Self { heartbeat_ms: 1000, election_min_ms: 4000, election_max_ms: 6000 }
+    }
+}
+
 /// Told when this node begins and ceases to lead a group.
 pub(crate) trait Leadership: Send + Sync + 'static {
     /// This node leads in `term`, and all that was committed before is applied.

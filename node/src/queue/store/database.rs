@@ -219,6 +219,34 @@ impl Database {
         Frozen { database: self, snapshot: self.db.snapshot() }
     }
 
+    /// Bytes of buffers that are not in table files yet. Writing them out takes as much room on
+    /// the disk, until the log that holds them too is removed.
+    pub(crate) fn unwritten_bytes(&self) -> u64 {
+        let size = |family: Family| {
+            let property = "rocksdb.cur-size-all-mem-tables";
+            self.db.property_int_value_cf(self.family(family), property).ok().flatten()
+        };
+        Family::ALL.iter().filter_map(|family| size(*family)).sum()
+    }
+
+    /// Gives room on the disk back: writes the buffers out, so that the write-ahead log can go,
+    /// and drops the files of bodies that nobody needs. Bytes that are needed are not moved,
+    /// which would take room first.
+    pub(crate) fn reclaim(&self) -> Result<(), StoreError> {
+        for family in Family::ALL {
+            let flushed = self.db.flush_cf(self.family(family));
+            flushed.map_err(StoreError::database("writing buffers out"))?;
+        }
+        let body = self.family(Family::Body);
+        let collect = |yes: &str| {
+            let options = [("enable_blob_garbage_collection", yes)];
+            self.db.set_options_cf(body, &options).map_err(StoreError::database("setting options"))
+        };
+        collect("false")?;
+        self.db.compact_range_cf(body, None::<&[u8]>, None::<&[u8]>);
+        collect("true")
+    }
+
     /// True when the database delays or refuses writes because compaction is behind.
     pub(crate) fn stalled(&self) -> bool {
         let property =
@@ -328,7 +356,10 @@ fn database_options() -> Options {
     options.set_max_background_jobs(4);
     options.set_bytes_per_sync(1 << 20);
     options.set_max_total_wal_size(1 << 30);
+    // RocksDB's own log: at most 32 MiB, and its statistics once an hour.
     options.set_keep_log_file_num(8);
+    options.set_max_log_file_size(4 << 20);
+    options.set_stats_dump_period_sec(3600);
     options.set_paranoid_checks(true);
     // What was recovered after a crash must be a prefix of what was written: a later row is
     // never kept without an earlier one.
