@@ -7,7 +7,12 @@ pub(super) const BUILTIN: &[(&str, &str)] = &[
     (r"virtual ?mta.*(does not exist|no such)|no such virtual ?mta", "bad-configuration"),
     (r"system incorrectly configured|^[45]\.3\.5;", "bad-configuration"),
     (r"message expired|delivery time expired|queue(d)? too long|^[45]\.4\.7;", "message-expired"),
-    (r"no such domain|domain (name )?(does not exist|not found)|nxdomain", "bad-domain"),
+    // A sender's domain before one of recipients: both are said not to exist.
+    (r"sender address rejected|domain of sender|invalid DNS MX or A/AAAA", "invalid-sender"),
+    (
+        r"no such domain|domain (name |\S+ )?(does not exist|not found)|nxdomain|\binvalid domain\b",
+        "bad-domain",
+    ),
     (r"no mail hosts for domain|null ?mx|does not accept (any )?mail \(nullmx\)", "bad-domain"),
     (r"routing loop|mail loop|too many hops|loop detected|loops back", "routing-errors"),
     (r"unable to route|dns (lookup|query) failure|name service error", "routing-errors"),
@@ -16,18 +21,21 @@ pub(super) const BUILTIN: &[(&str, &str)] = &[
     (r"\bspam|junk ?mail|unsolicited|bulk ?mail|\bUBE\b|\bUCE\b", "spam-related"),
     (r"\b(rbl|dnsbl|surbl|uribl)\b|spamhaus|spamcop|barracuda|senderscore", "spam-related"),
     (r"black ?list|block ?list|deny ?list|listed (at|in|on|by)\b|poor reputation", "spam-related"),
+    (r"banned send(er|ing)|user complaints", "spam-related"),
     // What the message holds.
+    (r"content presents a potential security issue", "content-related"),
     (r"attachment|content (was )?(rejected|not (allowed|accepted)|blocked)", "content-related"),
     (r"message (content|header|body).*(reject|denied|not (allowed|accepted))", "content-related"),
     (r"(message|size).*(too (big|large)|exceeds)|^[45]\.3\.4;|^[45]\.6\.", "content-related"),
     // Mailboxes.
+    (r"out of storage|(mailbox|account|inbox)\b.* (has )?exceed", "quota-issues"),
     (r"over ?quota|quota (is )?(exceeded|full|reached)|exceed\w* .*quota", "quota-issues"),
     (
         r"mailbox (is )?(full|over)|(insufficient|not enough) (disk |system )?(space|storage)",
         "quota-issues",
     ),
     (
-        r"(user|account|mailbox|recipient|address).*(inactive|disabled|suspended|deactivated|locked)",
+        r"(user|account|mailbox|recipient|address).*\b(inactive|disabled|suspended|deactivated|locked)",
         "inactive-mailbox",
     ),
     (
@@ -43,7 +51,10 @@ pub(super) const BUILTIN: &[(&str, &str)] = &[
         "relaying-issues",
     ),
     (r"sender.*(reject|denied|invalid|unknown|not (exist|found|allowed)|verif)", "invalid-sender"),
-    (r"(invalid|bad|unknown) (sender|return path|mail from)|domain of sender", "invalid-sender"),
+    (r"(invalid|bad|unknown) (sender|return path|mail from)", "invalid-sender"),
+    // Exchange Online's filter in front of a directory that does not know the recipient.
+    (r"recipient address rejected: access denied", "bad-mailbox"),
+    (r"does ?n.t have an? \S+ account", "bad-mailbox"),
     (
         r"(no such|unknown|invalid|bad|nonexistent|non-existent) (user|recipient|mailbox|account|address|local ?part)",
         "bad-mailbox",
@@ -62,7 +73,7 @@ pub(super) const BUILTIN: &[(&str, &str)] = &[
         "policy-related",
     ),
     (
-        r"policy|not authori[sz]ed|access denied|reverse dns|\bptr\b|rate limit|too many (connections|messages|recipients)|throttl|grey ?list|blocked|administrative(ly)? prohibit",
+        r"polic(y|ies)\b|not authori[sz]ed|access denied|reverse dns|\bptr\b|rate limit|too many (connections|messages|recipients)|throttl|grey ?list|blocked|administrative(ly)? prohibit",
         "policy-related",
     ),
     // Connections.

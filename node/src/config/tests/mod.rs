@@ -2,6 +2,7 @@
 
 mod checks;
 mod precedence;
+mod replies;
 mod robustness;
 mod samples;
 mod syntax;
