@@ -59,6 +59,10 @@ pub struct Loaded {
 pub fn load(path: &Path, files: &dyn Files) -> Loaded {
     let mut diagnostics = diagnostic::Diagnostics::default();
     let items = parser::parse(path, files, &mut diagnostics);
+    if items.is_empty() && diagnostics.has_errors() {
+        // The file was not read: to name what it lacks would say nothing.
+        return Loaded { config: None, diagnostics: diagnostics.into_sorted() };
+    }
     let root = checker::check(items, &mut diagnostics);
     let config = build::build(&root, files.host_name(), &mut diagnostics);
     check::check(&root, &config, &mut diagnostics);

@@ -79,7 +79,6 @@ impl Check<'_> {
     fn server(&mut self, tls: &ServerTls) {
         if let Err(error) = acceptor::server_config(tls, true) {
             self.error(&error);
-            return;
         }
         self.certificate(&tls.certificate, Some(&self.config.server.host_name));
         if let Some(path) = &tls.ca_file {
@@ -93,13 +92,15 @@ impl Check<'_> {
     fn client(&mut self, tls: &ClientTls) {
         if let Err(error) = Connector::new(tls, tls.ca_file.is_some()) {
             self.error(&error);
-            return;
         }
         if let Some(file) = &tls.certificate {
             self.certificate(file, None);
         }
         if let Some(path) = &tls.ca_file {
-            self.roots(path);
+            match Roots::load(path) {
+                Ok(_) => self.roots(path),
+                Err(error) => self.error(&error),
+            }
         }
     }
 
@@ -110,10 +111,12 @@ impl Check<'_> {
         }
     }
 
-    /// Warnings about a file that loads.
+    /// Why a file does not load, which another fault may have hidden so far, or what is unusual
+    /// about it.
     fn certificate(&mut self, file: &CertificateFile, host: Option<&str>) {
-        let Ok(loaded) = key::load(file) else {
-            return;
+        let loaded = match key::load(file) {
+            Ok(loaded) => loaded,
+            Err(error) => return self.error(&error),
         };
         for warning in loaded.warnings {
             self.warn(&file.path, &warning);

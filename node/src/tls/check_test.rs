@@ -66,6 +66,18 @@ fn files_that_do_not_load_are_errors_where_they_are_named() {
         "<virtual-mta one>\n<domain *>\nsmtp-tls-ca-file @/none\n</domain>\n</virtual-mta>\n",
         &["3: error: @/none: No such file or directory (os error 2)"],
     );
+    // One fault does not hide another.
+    check(
+        &format!(
+            "{}smtp-server-tls-ciphers HIGH:@NONE\nsmtp-server-tls-ca-file @/text\n",
+            LISTENER.replace("server.pem", "missing.pem")
+        ),
+        &[
+            "3: error: @/missing.pem: No such file or directory (os error 2)",
+            "4: error: cipher list \"HIGH:@NONE\": \"@NONE\" is not a cipher, + - ! or @ command",
+            "5: error: @/text: no certificate in this file",
+        ],
+    );
     // Nothing is asked of a section that does not use TLS.
     check("<domain *>\nuse-starttls no\nsmtp-tls-ca-file @/text\n</domain>\n", &[]);
 }

@@ -301,6 +301,7 @@ fn unreadable_files_are_errors() {
         loaded.diagnostics[0].to_string().lines().next(),
         Some("/none:1:1: error: cannot be read: entity not found")
     );
+    assert_eq!(loaded.diagnostics.len(), 1, "what a file lacks that was not read is not known");
     let files = MemoryFiles::default().with("c", b"log-file x\npostmaster \xff@x\n".to_vec());
     let loaded = load(Path::new("c"), &files);
     assert!(loaded.diagnostics[0].to_string().starts_with("c:2:1: error: this line is not UTF-8"));
