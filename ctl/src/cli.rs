@@ -139,6 +139,14 @@ const RESOLVE_EXAMPLES: &str = "Examples:
 
 --connect says EHLO and QUIT to each host; no mail is sent.";
 
+const MODE_EXAMPLES: &str = "Examples:
+  mtactl set queue --mode=backoff yahoo.com/customer1
+  mtactl show queues --mode=backoff
+  mtactl set queue --mode=normal yahoo.com/customer1
+
+Back-off mode only marks a queue, to be found by `show queues --mode=backoff`: no limit is lower in
+it yet. `mtactl pause queue` stops a queue.";
+
 const QUEUES_EXAMPLES: &str = "Examples:
   mtactl show queues
   mtactl show queues 'yahoo.com/*' --errors
@@ -259,7 +267,7 @@ pub(crate) enum Sort {
 pub(crate) enum Mode {
     /// Normal limits
     Normal,
-    /// Slowed down
+    /// Marked as in back-off; no limit depends on it yet
     Backoff,
 }
 
@@ -340,7 +348,7 @@ pub(crate) enum Held {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Set {
     /// Mode of queues
-    #[command(after_help = "Examples:\n  mtactl set queue --mode=backoff yahoo.com/customer1")]
+    #[command(after_help = MODE_EXAMPLES)]
     Queue {
         /// New mode
         #[arg(long)]

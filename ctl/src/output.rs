@@ -51,6 +51,11 @@ impl Output {
         self.raw(&if self.json { machine(answer) + "\n" } else { human(answer) })
     }
 
+    /// Prints a text of which other programs make a file.
+    pub(crate) fn document(&self, text: &str) -> io::Result<()> {
+        self.answer(&Answer::data(text.to_owned(), json!({"text": text})))
+    }
+
     /// Prints what was found, and gives the error that fails the command with `message`.
     pub(crate) fn found(&self, answer: &Answer, message: &str) -> Error {
         let printed = if self.json {

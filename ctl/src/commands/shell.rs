@@ -12,13 +12,13 @@ use crate::output::Output;
 pub(super) fn completions(shell: clap_complete::Shell, output: &Output) -> Done {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "mtactl", &mut script);
-    Ok(output.raw(&String::from_utf8_lossy(&script))?)
+    Ok(output.document(&String::from_utf8_lossy(&script))?)
 }
 
 pub(super) fn manual(output: &Output) -> Done {
     let mut page = Vec::new();
     render(&mut page)?;
-    Ok(output.raw(&tidy(&String::from_utf8_lossy(&page)))?)
+    Ok(output.document(&tidy(&String::from_utf8_lossy(&page)))?)
 }
 
 /// Each section that is rendered brings the definition of the apostrophe; once is enough.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Done;
 use super::queues::mode;
-use crate::cli::{Held, Schedule, Set};
+use crate::cli::{Held, Mode, Schedule, Set};
 use crate::client::Client;
 use crate::output::{Answer, Output};
 
@@ -35,7 +35,18 @@ pub(super) async fn set(mut client: Client, output: &Output, what: Set) -> Done 
     let Set::Queue { mode: chosen, pattern } = what;
     let request = SetQueueModeRequest { pattern, mode: mode(chosen).into() };
     let reply = client.set_queue_mode(request).await?.into_inner();
-    tell(output, &reply, "Queue mode set.", "set queue --mode=normal")
+    tell(output, &reply, said(chosen), "set queue --mode=normal")
+}
+
+/// No limit depends on the mode yet, and who sets it must know.
+const fn said(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Normal => "Queue mode set.",
+        Mode::Backoff => {
+            "Queue mode set. It only marks the queue: no limit is lower in back-off mode yet. To \
+             stop sending: mtactl pause queue."
+        }
+    }
 }
 
 /// A switch that had no effect since another pattern holds the queues is a failure.
@@ -100,6 +111,8 @@ mod tests {
             said(&reply(false, &[])),
             "Queue(s) resumed. Nothing was changed: it was so already.\n"
         );
+        assert_eq!(super::said(Mode::Normal), "Queue mode set.");
+        assert!(super::said(Mode::Backoff).contains("only marks the queue"));
         let reply = ScheduleReply { scheduled: 154, matching: 3888, recipients: 9 };
         assert_eq!(human(&scheduled(&reply)), "154 of 3888 matching queues scheduled.\n");
     }
