@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use convoy_node::clock::monotonic;
 use convoy_node::config::settings::{Config, Lookup};
+use convoy_node::id::MessageId;
 use convoy_node::smtp::address::Address;
 use convoy_node::smtp::server::{
     Action, AuthResult, HEADROOM_BYTES, Incoming, LogLine, MIN_BUFFER_BYTES, Policy, Server, Setup,
@@ -77,7 +78,7 @@ fn drive(server: &mut Server, pieces: &[Vec<u8>]) -> Vec<Incoming> {
                     Action::Authenticate(_) => server.authenticated(now, AuthResult::Refused),
                     Action::Submit(incoming) => {
                         stored.push(*incoming);
-                        server.submitted(now, SubmitResult::Accepted);
+                        server.submitted(now, SubmitResult::Accepted(MessageId::generate()));
                     }
                     Action::Close => return stored,
                 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use convoy_node::clock::{Instant, monotonic};
 use convoy_node::config::settings::{Config, Lookup, SmtpUser, UserMethod};
+use convoy_node::id::MessageId;
 use convoy_node::smtp::address::Address;
 use convoy_node::smtp::reply::Reply;
 use convoy_node::smtp::sasl;
@@ -40,6 +41,7 @@ const CUTS: [Cut; 9] = [
     Cut::Random(4),
 ];
 
+const ID: MessageId = MessageId(1);
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
 struct Rules(Arc<Config>);
@@ -146,6 +148,8 @@ impl Session {
             Action::Send(bytes) => {
                 let text = std::str::from_utf8(&bytes).context("output is not UTF-8")?;
                 let lines = text.strip_suffix("\r\n").context("output without line end")?;
+                // Transcripts do not repeat the id of a message, which is another one each time.
+                let lines = lines.replace(&format!(" as {ID}"), "");
                 for line in lines.split("\r\n") {
                     ensure!(!line.contains(char::is_control), "a control in {line:?}");
                     self.output.push_back(line.to_owned());
@@ -170,7 +174,7 @@ impl Session {
                     Some(text) => SubmitResult::Refused(Reply::new(451, 3, 0, text)),
                     None => {
                         self.bodies.push(incoming.body[HEADROOM_BYTES..].to_vec());
-                        SubmitResult::Accepted
+                        SubmitResult::Accepted(ID)
                     }
                 };
                 self.server.submitted(self.now, result);

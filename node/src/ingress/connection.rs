@@ -336,9 +336,9 @@ impl Connection {
         let (client, local) = (self.client, self.local.ip().to_canonical());
         let submitted = self.shared.submit(&self.config, client, local, incoming, lease).await;
         let result = match submitted {
-            Submitted::Stored(unconfirmed) => {
+            Submitted::Stored { id, unconfirmed } => {
                 self.unconfirmed = unconfirmed;
-                SubmitResult::Accepted
+                SubmitResult::Accepted(id)
             }
             Submitted::Refused(reply) => SubmitResult::Refused(reply),
         };

@@ -192,9 +192,15 @@ fn a_message_is_stored_and_then_acknowledged() {
     system(async {
         let site = Site::start(LISTENER);
         let mut client = site.greeted().await;
-        client.message("Subject: x\r\n\r\nhello", "250 2.6.0 message received").await;
+        client.envelope().await;
+        client.command("DATA", "354").await;
+        client.send("Subject: x\r\n\r\nhello\r\n.\r\n").await;
+        let mut reply = String::new();
+        client.0.read_line(&mut reply).await.unwrap();
         {
             let stored = site.store.stored.lock();
+            let id = stored[0].envelope.id;
+            assert_eq!(reply, format!("250 2.6.0 message received as {id}\r\n"));
             let text = String::from_utf8(stored[0].body.to_vec()).unwrap();
             assert!(text.starts_with("Received: from client.example ([127.0.0.1])"), "{text}");
             assert!(text.ends_with("Subject: x\r\n\r\nhello\r\n"), "{text}");
@@ -406,7 +412,7 @@ fn a_commit_that_comes_too_late_is_recognised() {
         let submit = async || {
             let (here, lease) = ([127, 0, 0, 1].into(), shared.admission.lease());
             match shared.submit(&config, here, here, incoming(&config), lease).await {
-                Submitted::Stored(_) => 250,
+                Submitted::Stored { .. } => 250,
                 Submitted::Refused(reply) => reply.code(),
             }
         };

@@ -74,8 +74,8 @@ pub(super) struct Unconfirmed {
 
 /// The end of a submission.
 pub(super) enum Submitted {
-    /// Stored; present when a lost answer could be recognised later.
-    Stored(Option<Unconfirmed>),
+    /// Stored under this id; `unconfirmed` when a lost answer could be recognised later.
+    Stored { id: MessageId, unconfirmed: Option<Unconfirmed> },
     /// Refused or unknown.
     Refused(Reply),
 }
@@ -132,7 +132,8 @@ impl Shared {
         let known = fingerprint.and_then(|fingerprint| self.tokens.take(now, &fingerprint));
         let id = match (known, fingerprint) {
             (Some(Token { id, fate: Fate::Stored }), Some(fingerprint)) => {
-                return Submitted::Stored(Some(Unconfirmed { fingerprint, id }));
+                let unconfirmed = Some(Unconfirmed { fingerprint, id });
+                return Submitted::Stored { id, unconfirmed };
             }
             (Some(Token { fate: Fate::Pending, .. }), _) => return Submitted::Refused(undecided()),
             (Some(Token { id, fate: Fate::Unknown }), _) => id,
@@ -148,7 +149,8 @@ impl Shared {
         let store = actix_rt::spawn(Arc::clone(self).store(submission, fingerprint, lease));
         match self.committed(store, fingerprint, id).await {
             Ok(()) => {
-                Submitted::Stored(fingerprint.map(|fingerprint| Unconfirmed { fingerprint, id }))
+                let unconfirmed = fingerprint.map(|fingerprint| Unconfirmed { fingerprint, id });
+                Submitted::Stored { id, unconfirmed }
             }
             Err(error) => Submitted::Refused(refusal(&error)),
         }

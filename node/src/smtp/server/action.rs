@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::config::settings::SourceSettings;
+use crate::id::MessageId;
 use crate::smtp::address::Address;
 use crate::smtp::command::{MailFrom, RcptTo};
 use crate::smtp::reply::Reply;
@@ -100,8 +101,8 @@ pub enum AuthResult {
 /// The result of [`Action::Submit`].
 #[derive(Clone, Debug)]
 pub enum SubmitResult {
-    /// Stored: the client is told so.
-    Accepted,
+    /// Stored: the client is told so, with the id under which administrators find it.
+    Accepted(MessageId),
     /// Not stored.
     Refused(Reply),
 }

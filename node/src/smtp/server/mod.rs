@@ -208,10 +208,10 @@ impl Server {
             return self.close_with(Reply::new(421, 3, 0, "internal error"));
         };
         match result {
-            SubmitResult::Accepted => {
+            SubmitResult::Accepted(id) => {
                 self.session.mail_since = now;
                 self.session.tally.mail_received();
-                self.send(&Reply::new(250, 6, 0, "message received"));
+                self.send(&Reply::new(250, 6, 0, format!("message received as {id}")));
             }
             SubmitResult::Refused(reply) => self.send(&reply),
         }
