@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -13,6 +14,8 @@ use crate::id::QueueName;
 const EVENTS_MAX: usize = 10;
 /// Queues about which something is kept.
 const QUEUES_MAX: usize = 10_000;
+/// An event that was told in more words this long ago is not told again.
+const JUST_NOW: Duration = Duration::from_secs(1);
 /// Characters of an event's text.
 const TEXT_MAX: usize = 500;
 
@@ -138,7 +141,10 @@ impl Board {
         self.change(queue, |activity| {
             activity.retry_at = retry_at.or(activity.retry_at);
             activity.last_error = Some((at, text.clone()));
-            push(activity, Event { kind: EventKind::Queue, at, text });
+            let said = |last: &Event| last.text.contains(&text) && at.since(last.at) < JUST_NOW;
+            if !activity.events.back().is_some_and(said) {
+                push(activity, Event { kind: EventKind::Queue, at, text });
+            }
         });
     }
 
@@ -190,11 +196,14 @@ mod tests {
         assert!(board.activity().len() <= QUEUES_MAX);
         assert!(board.activity().contains_key(&queue(&format!("q{}", QUEUES_MAX + 4))));
         for n in 0..20 {
-            board.failed(&queue("a"), Timestamp(n), &format!("error {n}"), None);
+            board.failed(&queue("a"), Timestamp(n * 5000), &format!("error {n}"), None);
         }
         let activity = board.activity().remove(&queue("a")).unwrap();
         assert_eq!(activity.events.len(), EVENTS_MAX);
-        assert_eq!(activity.last_error, Some((Timestamp(19), "error 19".to_owned())));
+        assert_eq!(activity.last_error, Some((Timestamp(95_000), "error 19".to_owned())));
+        board.event(&queue("b"), EventKind::Queue, Timestamp(0), "refused while connecting");
+        board.failed(&queue("b"), Timestamp(10), "refused", None);
+        assert_eq!(board.activity()[&queue("b")].events.len(), 1, "it says the same");
     }
 
     #[test]

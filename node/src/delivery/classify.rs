@@ -31,6 +31,13 @@ impl QueueFailure {
         matches!(self, Self::Bounce { after, .. } if after.is_zero())
     }
 
+    /// The outcome for messages that wait.
+    pub(crate) fn while_waiting(&self) -> Outcome {
+        let outcome = self.outcome().clone();
+        let Status(_, subject, detail) = outcome.status;
+        Outcome { class: Class::Deferred, status: Status(4, subject, detail), ..outcome }
+    }
+
     pub(crate) const fn outcome(&self) -> &Outcome {
         match self {
             Self::Retry(outcome) | Self::RetryDns(outcome) | Self::Bounce { outcome, .. } => {

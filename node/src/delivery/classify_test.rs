@@ -90,6 +90,9 @@ fn routes_that_lead_nowhere() {
             QueueFailure::Retry(_) | QueueFailure::RetryDns(_) => None,
         };
         assert_eq!(after, bounces, "{error:?}");
+        let waiting = result.while_waiting();
+        let temporary = Status(4, expected.1, expected.2);
+        assert_eq!((waiting.class, waiting.status), (Class::Deferred, temporary), "{error:?}");
     };
     check("", &RouteError::NoSuchDomain, (5, 1, 2), Some(0));
     check("", &RouteError::NullMx, (5, 1, 10), Some(0));

@@ -56,7 +56,7 @@ impl Destination {
             SessionEnd::HostUnavailable { host, failure, path } => {
                 let until = monotonic() + retry::queue_wait(&self.settings, 1, 0.0);
                 self.hosts.skip(&[host], until);
-                self.record(failure.outcome(), &path);
+                self.record(&failure.while_waiting(), &path);
             }
         }
         if self.slots.len() == 0 && self.reach == Reach::Open {
@@ -79,7 +79,7 @@ impl Destination {
             self.env.board.failed(&self.queue, now, text, None);
             let wait = retry::queue_wait(&self.settings, 1, jitter).min(CONNECT_HOLD_MAX);
             self.connect_hold = Some(monotonic() + wait);
-            self.record(failure.outcome(), &path);
+            self.record(&failure.while_waiting(), &path);
             return;
         }
         self.failures = self.failures.saturating_add(1);
@@ -95,7 +95,7 @@ impl Destination {
         self.env.board.failed(&self.queue, now, text, retry_at);
         tracing::info!("{}: {text}", self.queue);
         if !failure.bounces_all() {
-            self.record(failure.outcome(), &path);
+            self.record(&failure.while_waiting(), &path);
         }
         self.sweep(&failure, path, ctx);
     }
