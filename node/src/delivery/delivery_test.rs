@@ -370,6 +370,22 @@ async fn an_mx_is_found_and_an_address_of_the_virtual_mta_is_used() {
 }
 
 #[actix_rt::test]
+async fn source_addresses_take_turns_from_message_to_message() {
+    let sink = Sink::start(Behaviour::default()).await;
+    let text = format!(
+        "<virtual-mta v1>\n smtp-source-host 127.0.0.3 three.example\n\
+         smtp-source-host 127.0.0.4 four.example\n</virtual-mta>\n{}",
+        domain("x.example", &sink, " max-msg-per-connection 1")
+    );
+    let site = Site::start(&text);
+    for _ in 0..6 {
+        site.send(Message { vmta: "v1", ..Message::default() }).await;
+    }
+    let names: Vec<_> = sink.messages().into_iter().map(|message| message.helo).collect();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+}
+
+#[actix_rt::test]
 async fn paused_queues_and_jobs_wait_for_the_operator() {
     let sink = Sink::start(Behaviour::default()).await;
     let sections = [

@@ -45,6 +45,8 @@ pub(crate) struct Environment {
     arbiters: Vec<ArbiterHandle>,
     next_arbiter: AtomicUsize,
     next_connection: AtomicU64,
+    /// Connections begun, by virtual MTA.
+    turns: Mutex<HashMap<String, usize>>,
 }
 
 impl Environment {
@@ -69,6 +71,7 @@ impl Environment {
             arbiters,
             next_arbiter: AtomicUsize::new(0),
             next_connection: AtomicU64::new(1),
+            turns: Mutex::default(),
             config,
             work,
             resolver,
@@ -84,6 +87,19 @@ impl Environment {
     /// A number for a connection, for the log.
     pub(crate) fn connection_number(&self) -> u64 {
         self.next_connection.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Which of its source addresses a virtual MTA that is configured uses next.
+    pub(crate) fn turn(&self, vmta: &str) -> usize {
+        let mut turns = self.turns.lock();
+        let turn = turns.entry(vmta.to_owned()).or_default();
+        *turn = turn.wrapping_add(1);
+        *turn
+    }
+
+    /// Forgets virtual MTAs that are not configured any more.
+    pub(crate) fn forget_turns(&self, config: &Config) {
+        self.turns.lock().retain(|vmta, _| config.vmtas.contains_key(vmta));
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -90,6 +90,7 @@ impl Delivery {
         self.env.limits.reconfigure(&self.env.config.load());
         self.env.connectors.clear();
         self.env.broken_tls.clear();
+        self.env.forget_turns(&self.env.config.load());
         self.tell(Changed);
     }
 

@@ -80,7 +80,6 @@ pub(crate) struct Destination {
     read_hold: Option<Instant>,
     /// No message before this: the rate.
     message_hold: Option<Instant>,
-    turn: usize,
     reading: bool,
     sweeping: bool,
     acquiring: bool,
@@ -120,7 +119,6 @@ impl Destination {
             connect_hold: None,
             read_hold: None,
             message_hold: None,
-            turn: rand::random_range(0..1024),
             reading: false,
             sweeping: false,
             acquiring: false,
@@ -253,7 +251,6 @@ impl Destination {
 
     fn start_session(&mut self, permit: Permit, ctx: &Context<Self>) {
         let Some(alive) = self.env.sessions.lock().clone() else { return };
-        self.turn = self.turn.wrapping_add(1);
         let (number, assignments, presence) = self.slots.add();
         let spec = super::session::Spec {
             env: Arc::clone(&self.env),
@@ -263,7 +260,6 @@ impl Destination {
             number,
             destination: ctx.address(),
             skipped: self.hosts.skipped(monotonic()),
-            turn: self.turn,
             permit,
             presence,
             alive,

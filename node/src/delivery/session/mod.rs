@@ -47,8 +47,6 @@ pub(crate) struct Spec {
     pub(crate) destination: Addr<Destination>,
     /// Hosts that are not to be tried now.
     pub(crate) skipped: Vec<SocketAddr>,
-    /// Which of several source addresses.
-    pub(crate) turn: usize,
     /// Right to a connection.
     pub(crate) permit: Permit,
     /// Dropped when the session is over: tells the destination.
@@ -145,6 +143,7 @@ async fn work(spec: &Spec, mut link: Link, assignments: &mut mpsc::Receiver<Batc
     let text =
         format!("closed {} in={} out={}", link.mta, link.driver.bytes_in, link.driver.bytes_out);
     link.driver.dialogue.say(About::Connection, &text);
+    link.driver.dialogue.say(About::Connection, &format!("done {}", spec.queue));
     link.driver.dialogue.say(About::Connection, &format!("done {}", spec.queue));
     end
 }

@@ -57,16 +57,28 @@ pub(super) async fn open(spec: &Spec) -> Result<(Link, Vec<SocketAddr>), Unopene
     let number = spec.env.connection_number();
     let dialogue = Arc::new(Dialogue::new(&spec.env.traces, &spec.queue, &spec.settings, number));
     dialogue.say(About::Connection, &format!("starting {}", spec.queue));
-    let (sources, mut candidates) = plan(spec, &dialogue).await?;
+    let opened = first_open(spec, &dialogue).await;
+    if opened.is_err() {
+        dialogue.say(About::Connection, &format!("done {}", spec.queue));
+    }
+    opened
+}
+
+async fn first_open(
+    spec: &Spec,
+    dialogue: &Arc<Dialogue>,
+) -> Result<(Link, Vec<SocketAddr>), Unopened> {
+    let (sources, mut candidates) = plan(spec, dialogue).await?;
     candidates.retain(|candidate| !spec.skipped.contains(&candidate.address));
     let mut failed_hosts = Vec::new();
     let mut last = Unopened {
         failure: deferred(Status(4, 4, 1), "all hosts are unavailable for now"),
         path: Box::new(smtp_path()),
     };
+    let turn = spec.env.turn(&spec.queue.vmta);
     for candidate in candidates {
-        let source = route::source(&sources, candidate.address.ip(), spec.turn);
-        let mut host = Host { spec, candidate, source, dialogue: &dialogue, path: smtp_path() };
+        let source = route::source(&sources, candidate.address.ip(), turn);
+        let mut host = Host { spec, candidate, source, dialogue, path: smtp_path() };
         match host.open().await {
             Ok(link) => return Ok((link, failed_hosts)),
             Err(failure) => {
@@ -179,7 +191,12 @@ impl Host<'_> {
                 Event::TlsRefused(answer) => self.refused(&mut driver, policy, &answer).await?,
                 Event::StartTls => self.handshake(&mut driver, policy).await?,
                 Event::Ready => return Ok(self.link(driver, names)),
-                Event::Failed(failure) => return Err(self.failed(policy, &failure)),
+                Event::Failed(failure) => {
+                    if driver.client.may_quit() {
+                        driver.quit().await;
+                    }
+                    return Err(self.failed(policy, &failure));
+                }
                 // The machine tells these only after it was given a message or told to quit.
                 Event::Finishing | Event::Done(_) | Event::Closed => {
                     let failure = Failure::TimedOut(Phase::Idle);
@@ -193,8 +210,9 @@ impl Host<'_> {
         let Self { spec, candidate, source, dialogue, .. } = self;
         let helo = route::helo(&spec.config, &spec.queue.vmta, *source);
         let local = source.map(|source| source.address);
-        let from = local.map_or_else(|| "any address".to_owned(), |local| local.to_string());
         let (host, address) = (&candidate.host, candidate.address);
+        let any = if address.is_ipv4() { "0.0.0.0" } else { "::" };
+        let from = local.map_or_else(|| any.to_owned(), |local| local.to_string());
         let text = format!("connecting from {helo} ({from}) to {host} ({})", address.ip());
         dialogue.say(About::Connection, &text);
         self.path = smtp_path();

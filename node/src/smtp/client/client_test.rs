@@ -106,6 +106,12 @@ impl Talk {
         self
     }
 
+    /// Can still say QUIT, and does.
+    fn leaves(&mut self) -> &mut Self {
+        self.client.quit(self.now);
+        self.sends("QUIT\r\n").server("221 bye").tells(&[Event::Closed])
+    }
+
     fn send(&mut self, transaction: Transaction) -> &mut Self {
         self.client.send(self.now, transaction);
         self
@@ -354,7 +360,7 @@ fn login_needs_tls_or_leave() {
     let with = || Profile { credentials: credentials.clone(), ..profile() };
     let mut talk = Talk::hello(with(), "AUTH_PLAIN");
     talk.client.proceed(talk.now);
-    talk.tells(&[Event::Failed(Failure::NoMechanism { needs_tls: true })]);
+    talk.tells(&[Event::Failed(Failure::NoMechanism { needs_tls: true })]).leaves();
 
     let mut talk = Talk::hello(Profile { login_in_clear: true, ..with() }, "AUTH_PLAIN");
     talk.client.proceed(talk.now);
@@ -370,9 +376,21 @@ fn login_needs_tls_or_leave() {
     talk.client.proceed(talk.now);
     talk.sends("AUTH LOGIN\r\n").server("334 VXNlcm5hbWU6").sends("dQ==\r\n");
     talk.server("334 UGFzc3dvcmQ6").sends("Z2VoZWlt\r\n").server("535 5.7.8 no");
-    talk.tells(&[Event::Failed(Failure::Login(answer("535 5.7.8 no")))]);
+    talk.tells(&[Event::Failed(Failure::Login(answer("535 5.7.8 no")))]).leaves();
     let lines: Vec<_> = std::iter::from_fn(|| talk.client.take_line()).collect();
     assert!(!format!("{lines:?}").contains("Z2VoZWlt"), "{lines:?}");
+}
+
+#[test]
+fn a_refused_session_ends_in_good_order() {
+    let mut talk = Talk::new(profile());
+    let refusal = answer("554 5.7.1 not you");
+    talk.server("554 5.7.1 not you").tells(&[Event::Failed(Failure::Greeting(refusal))]).leaves();
+
+    let mut talk = Talk::new(profile());
+    talk.server("220 mx").sends("EHLO mta.example\r\n").server("502 no");
+    talk.sends("HELO mta.example\r\n").server("550 no");
+    talk.tells(&[Event::Failed(Failure::Hello(answer("550 no")))]).leaves();
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod answer;
 mod body;
+mod event;
 mod extension;
 mod failure;
 mod login;
@@ -21,6 +22,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 pub use answer::{Answer, AnswerError};
+pub use event::{Event, Line};
 pub use extension::Extensions;
 pub use failure::{Failure, Lack, Phase, Verdict};
 pub use profile::Profile;
@@ -35,38 +37,6 @@ use crate::clock::Instant;
 
 /// Lines of dialogue that are kept until the caller takes them.
 const DIALOGUE_MAX: usize = 2000;
-
-/// What the caller has to know or to decide.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The server answered EHLO. Call [`Client::start_tls`] or [`Client::proceed`].
-    Hello,
-    /// The server refused STARTTLS; the session stands where it stood after EHLO.
-    TlsRefused(Answer),
-    /// Do the TLS handshake, then call [`Client::tls_started`].
-    StartTls,
-    /// A message can be sent.
-    Ready,
-    /// Only the last part of the message is left. Call [`Client::finish`], or drop the connection
-    /// and the message is not sent.
-    Finishing,
-    /// The transaction is over: one verdict per recipient. [`Event::Ready`] or [`Event::Failed`]
-    /// follows.
-    Done(Vec<Verdict>),
-    /// The session is over. Drop the connection.
-    Failed(Failure),
-    /// The session is over in good order after [`Client::quit`].
-    Closed,
-}
-
-/// A line of the dialogue. Secrets are masked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// From the server.
-    Received(String),
-    /// From here.
-    Sent(String),
-}
 
 #[derive(Debug)]
 enum State {
@@ -86,6 +56,8 @@ enum State {
     Finishing(Box<Course>, BodyWriter),
     /// Everything is handed out.
     End(Box<Course>),
+    /// The server will not have us; only QUIT is left to say.
+    Refused,
     Quit,
     Gone,
 }
@@ -239,7 +211,7 @@ impl Client {
                 self.state = State::Login(login);
                 self.secret(now, &line);
             }
-            Err(failure) => self.fail(failure),
+            Err(failure) => self.refused(failure),
         }
     }
 
@@ -274,9 +246,15 @@ impl Client {
         self.wait(now);
     }
 
-    /// After [`Event::Ready`]: ends the session.
+    /// Can the session still end in good order?
+    #[must_use]
+    pub const fn may_quit(&self) -> bool {
+        matches!(self.state, State::Ready | State::Choosing | State::Refused)
+    }
+
+    /// After [`Event::Ready`], or a failure that leaves the connection in order: ends the session.
     pub fn quit(&mut self, now: Instant) {
-        if matches!(self.state, State::Ready | State::Choosing) {
+        if self.may_quit() {
             self.state = State::Quit;
             self.command(now, "QUIT");
         }
@@ -293,7 +271,7 @@ impl Client {
         }
         match std::mem::replace(&mut self.state, State::Gone) {
             State::Greeting if answer.code == 220 => self.hello(now),
-            State::Greeting => self.fail(Failure::Greeting(answer)),
+            State::Greeting => self.refused(Failure::Greeting(answer)),
             State::Hello { by_helo } => self.hello_answered(now, by_helo, &answer),
             State::StartTls => self.start_tls_answered(answer, more_input),
             State::Login(login) => self.login_answered(now, login, &answer),
@@ -310,7 +288,7 @@ impl Client {
                 self.deadline = None;
                 self.events.push_back(Event::Closed);
             }
-            State::Choosing | State::Handshake | State::Ready | State::Gone => {
+            State::Choosing | State::Handshake | State::Ready | State::Refused | State::Gone => {
                 self.fail(Failure::Unexpected { phase: Phase::Idle, answer });
             }
         }
@@ -334,7 +312,7 @@ impl Client {
             let line = format!("HELO {}", self.profile.helo);
             self.command(now, &line);
         } else {
-            self.fail(Failure::Hello(answer.clone()));
+            self.refused(Failure::Hello(answer.clone()));
         }
     }
 
@@ -361,6 +339,7 @@ impl Client {
                 self.secret(now, &line);
             }
             Progress::Done => self.ready(),
+            Progress::Failed(failure) if answer.code >= 400 => self.refused(failure),
             Progress::Failed(failure) => self.fail(failure),
         }
     }
@@ -467,6 +446,12 @@ impl Client {
         self.events.push_back(Event::Failed(failure));
     }
 
+    /// The connection is in order, and the session is over all the same.
+    fn refused(&mut self, failure: Failure) {
+        self.fail(failure);
+        self.state = State::Refused;
+    }
+
     fn wait(&mut self, now: Instant) {
         self.deadline = Some(now + self.profile.timeout(self.phase()));
     }
@@ -483,7 +468,7 @@ impl Client {
             State::Hello { .. } => Phase::Hello,
             State::StartTls | State::Handshake => Phase::StartTls,
             State::Login(_) => Phase::Login,
-            State::Choosing | State::Ready | State::Gone => Phase::Idle,
+            State::Choosing | State::Ready | State::Refused | State::Gone => Phase::Idle,
             State::Envelope(course) => course.phase(),
             State::Body(..) | State::Finishing(..) => Phase::Body,
             State::End(_) => Phase::End,
