@@ -2,28 +2,57 @@
 
 use convoy_proto::admin::{ResolveRequest, ResolveStep, StepKind, TraceLine, TraceRequest};
 use serde_json::{Value, json};
+use tonic::Streaming;
 
 use super::{Done, split_queue};
 use crate::cli::{Resolve, Trace};
 use crate::client::Client;
+use crate::error::Error;
 use crate::format::{plain, time, time_zoned};
 use crate::output::{Answer, Output};
 
-/// With JSON, one object per line, since a trace may last.
+/// With JSON, one object whose lines are written as they come, since a trace may last.
 pub(super) async fn trace(mut client: Client, output: &Output, options: Trace) -> Done {
     let request = TraceRequest { queue: options.queue, retry_recipients: options.retry_recipients };
     let mut lines = client.trace(request).await?.into_inner();
+    if output.is_json() {
+        return trace_data(lines, output).await;
+    }
     while let Some(line) = lines.message().await? {
-        output.raw(&trace_line(&line, output.is_json()))?;
+        output.raw(&format!("{} {}\n", time(line.at_ms), plain(&line.text)))?;
     }
     Ok(())
 }
 
-fn trace_line(line: &TraceLine, as_json: bool) -> String {
-    if as_json {
-        return format!("{}\n", json!({"time": time_zoned(line.at_ms), "text": line.text}));
+async fn trace_data(mut lines: Streaming<TraceLine>, output: &Output) -> Done {
+    output.raw(TRACE_BEGIN)?;
+    let mut is_first = true;
+    loop {
+        match lines.message().await {
+            Ok(Some(line)) => output.raw(&trace_item(&line, is_first))?,
+            Ok(None) => return Ok(output.raw(&trace_end(None))?),
+            Err(status) => {
+                let error = Error::from(status).to_string();
+                output.raw(&trace_end(Some(&error)))?;
+                return Err(Error::Found(error));
+            }
+        }
+        is_first = false;
     }
-    format!("{} {}\n", time(line.at_ms), plain(&line.text))
+}
+
+const TRACE_BEGIN: &str = "{\"data\":{\"line\":[";
+
+fn trace_item(line: &TraceLine, is_first: bool) -> String {
+    let comma = if is_first { "" } else { "," };
+    format!("{comma}\n{}", json!({"time": time_zoned(line.at_ms), "text": line.text}))
+}
+
+fn trace_end(error: Option<&str>) -> String {
+    match error {
+        None => "]},\"status\":\"success\"}\n".to_owned(),
+        Some(error) => format!("]}},\"status\":\"error\",\"message\":{}}}\n", Value::from(error)),
+    }
 }
 
 pub(super) async fn resolve(mut client: Client, output: &Output, options: Resolve) -> Done {
@@ -85,9 +114,17 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_for_scripts_is_one_object_per_line() {
+    fn a_trace_for_scripts_is_one_object_however_it_ends() {
         let line = TraceLine { at_ms: 1000, text: ">>> 220 \"x\"".into() };
-        let json: Value = serde_json::from_str(&trace_line(&line, true)).unwrap();
-        assert_eq!(json["text"], ">>> 220 \"x\"");
+        for (count, error, status) in
+            [(0, None, "success"), (2, None, "success"), (1, Some("\"gone\""), "error")]
+        {
+            let items = (0..count).map(|n| trace_item(&line, n == 0));
+            let text = TRACE_BEGIN.to_owned() + &items.collect::<String>() + &trace_end(error);
+            let json: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(json["data"]["line"].as_array().unwrap().len(), count);
+            assert_eq!(json["status"], status);
+            assert!(count == 0 || json["data"]["line"][0]["text"] == ">>> 220 \"x\"");
+        }
     }
 }
