@@ -60,11 +60,15 @@ pub(crate) enum Command {
     Delete(Delete),
     /// Stop sending a queue or a job
     #[command(subcommand, infer_subcommands = true)]
-    #[command(after_help = "Examples:\n  mtactl pause queue 'yahoo.com/*'\n  mtactl pause job spring")]
+    #[command(
+        after_help = "Examples:\n  mtactl pause queue 'yahoo.com/*'\n  mtactl pause job spring"
+    )]
     Pause(Held),
     /// Go on sending a queue or a job
     #[command(subcommand, infer_subcommands = true)]
-    #[command(after_help = "Examples:\n  mtactl resume queue 'yahoo.com/*'\n  mtactl resume job spring")]
+    #[command(
+        after_help = "Examples:\n  mtactl resume queue 'yahoo.com/*'\n  mtactl resume job spring"
+    )]
     Resume(Held),
     /// Change the mode of queues
     #[command(subcommand, infer_subcommands = true)]
@@ -88,7 +92,9 @@ pub(crate) enum Command {
     Resolve(Resolve),
     /// Check a configuration
     #[command(subcommand, infer_subcommands = true)]
-    #[command(after_help = "Examples:\n  mtactl config check\n  mtactl config check /etc/convoy/config.new")]
+    #[command(
+        after_help = "Examples:\n  mtactl config check\n  mtactl config check /etc/convoy/config.new"
+    )]
     Config(Config),
     /// Forget what is remembered
     #[command(subcommand, infer_subcommands = true)]

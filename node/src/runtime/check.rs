@@ -4,8 +4,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::acct_paths;
 use crate::clock::Timestamp;
-use crate::config::{self, Config, Diagnostic, Files, SystemFiles};
+use crate::config::{self, Config, Diagnostic, Files, Severity, SystemFiles};
 use crate::tls;
 
 /// A configuration that was read, and what is to be said about it.
@@ -16,16 +17,17 @@ pub struct Checked {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads `path`, then the certificates, keys and cipher strings that it names.
+/// Reads `path`, then the certificates, keys and cipher strings that it names, and looks at the
+/// directories of accounting files.
 #[must_use]
 pub fn read(path: &Path) -> Checked {
-    read_with(path, &SystemFiles)
+    read_with(path, &SystemFiles, Severity::Error)
 }
 
 /// Reads a configuration given as a text; files that it includes are read from this machine.
 #[must_use]
 pub fn read_text(text: &str) -> Checked {
-    read_with(Path::new(TEXT), &TextAndSystem(text))
+    read_with(Path::new(TEXT), &TextAndSystem(text), Severity::Error)
 }
 
 /// How findings name a text that is no file.
@@ -51,13 +53,14 @@ impl Files for TextAndSystem<'_> {
     }
 }
 
-fn read_with(path: &Path, files: &dyn Files) -> Checked {
+fn read_with(path: &Path, files: &dyn Files, unwritable: Severity) -> Checked {
     let loaded = config::load(path, files);
     let mut diagnostics = loaded.diagnostics;
     let Some(config) = loaded.config else {
         return Checked { config: None, diagnostics };
     };
     diagnostics.extend(tls::check::check(&config, Timestamp::now()));
+    diagnostics.extend(acct_paths::check(&config.acct_files, unwritable));
     let refused = diagnostics.iter().any(Diagnostic::is_error);
     Checked { config: (!refused).then_some(config), diagnostics }
 }
@@ -65,7 +68,8 @@ fn read_with(path: &Path, files: &dyn Files) -> Checked {
 /// `mtad --check-config FILE`: prints every error and warning; true when the file may be used.
 #[must_use]
 pub fn print(path: &Path) -> bool {
-    let checked = read(path);
+    // Whoever checks a file need not be the user that the node runs as.
+    let checked = read_with(path, &SystemFiles, Severity::Warning);
     for diagnostic in &checked.diagnostics {
         println!("{diagnostic}\n");
     }

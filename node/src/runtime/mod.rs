@@ -9,6 +9,7 @@
 //! - `rpc`: the gRPC server on the Unix socket, and the way to the collector.
 //! - `log`: the log file.
 
+mod acct_paths;
 pub mod check;
 mod delivery_port;
 pub mod log;
