@@ -11,6 +11,8 @@ use crate::queue::model::Due;
 
 /// Rows asked for at once.
 const PAGE_ROWS: usize = 128;
+/// Rows asked for on top, to see the recipients of one message together.
+const TOGETHER_MAX: usize = 4096;
 /// Recipients of one due time that are set aside by name; with more, reading goes on behind them.
 const ASIDE_MAX: usize = 4096;
 
@@ -39,6 +41,8 @@ struct Cursor {
     /// Recipients due exactly at or after `from` that wait for something else than time.
     aside: HashMap<Key, Timestamp>,
     more: More,
+    /// Rows to ask for on top: the last page ended within the recipients of its only message.
+    extra: usize,
     /// What was noted since the last request: a page that was read before it says nothing of it.
     noted: Option<Timestamp>,
 }
@@ -90,6 +94,7 @@ impl Feed {
             from: due,
             aside: HashMap::new(),
             more: More::Never,
+            extra: 0,
             noted: None,
         });
         cursor.from = cursor.from.min(due);
@@ -120,14 +125,15 @@ impl Feed {
         for (group, cursor) in &mut self.cursors {
             if matches!(cursor.more, More::At(at) if at <= now) {
                 cursor.noted = None;
-                let limit = PAGE_ROWS + in_work + cursor.aside.len();
+                let limit = PAGE_ROWS + cursor.extra + in_work + cursor.aside.len();
                 requests.push(Request { group: *group, from: cursor.from, limit });
             }
         }
         requests
     }
 
-    /// Takes a page: claims what is free and cuts it into batches of at most `batch_max`.
+    /// Takes a page: claims what is free and cuts it into batches of at most `batch_max`. A
+    /// message whose recipients go on behind the page waits for the next one.
     pub(crate) fn take(&mut self, page: &Page, batch_max: usize) -> Vec<Batch> {
         let Some(term) = page.term else {
             self.cursors.remove(&page.request.group);
@@ -143,16 +149,20 @@ impl Feed {
             .iter()
             .filter(|row| !cursor.aside.contains_key(&(row.locator, row.recipient)))
             .collect();
-        let mut batches = Vec::new();
-        for same in wanted.chunk_by(|a, b| (a.locator, a.at) == (b.locator, b.at)) {
-            for part in same.chunks(batch_max.max(1)) {
-                let (locator, due) = (part[0].locator, part[0].at);
-                let claim = self.claims.take(locator, part.iter().map(|row| row.recipient));
-                let taken = claim.as_ref().map_or(0, |claim| claim.recipients.len());
-                self.missed |= taken < part.len();
-                batches.extend(claim.map(|claim| Batch { term, due, claim }));
+        let (whole, part) = wanted.split_at(wanted.len() - unfinished(page, &wanted, batch_max));
+        let cut = |rows: &[&Due]| batches(&self.claims, term, rows, batch_max);
+        let (mut batches, mut missed) = cut(whole);
+        if batches.is_empty() && !part.is_empty() {
+            if cursor.extra == 0 {
+                cursor.extra = batch_max.clamp(1, TOGETHER_MAX);
+                return Vec::new();
             }
+            let (of_part, missed_part) = cut(part);
+            batches = of_part;
+            missed |= missed_part;
         }
+        self.missed |= missed;
+        cursor.extra = 0;
         cursor.advance(page, batches.is_empty());
         batches
     }
@@ -184,6 +194,29 @@ impl Feed {
     pub(crate) fn groups(&self) -> Vec<GroupId> {
         self.cursors.keys().copied().collect()
     }
+}
+
+/// How many rows at the end of a page are recipients of a message that may have more behind it,
+/// and would not fill a batch.
+fn unfinished(page: &Page, wanted: &[&Due], batch_max: usize) -> usize {
+    let Some(last) = wanted.last().filter(|_| page.is_full()) else { return 0 };
+    let same = |row: &&&Due| (row.locator, row.at) == (last.locator, last.at);
+    wanted.iter().rev().take_while(same).count() % batch_max.max(1)
+}
+
+/// Claims rows, by message and by transaction; and were any passed by because somebody holds them?
+fn batches(claims: &Arc<Claims>, term: u64, rows: &[&Due], batch_max: usize) -> (Vec<Batch>, bool) {
+    let (mut batches, mut missed) = (Vec::new(), false);
+    for same in rows.chunk_by(|a, b| (a.locator, a.at) == (b.locator, b.at)) {
+        for part in same.chunks(batch_max.max(1)) {
+            let (locator, due) = (part[0].locator, part[0].at);
+            let claim = claims.take(locator, part.iter().map(|row| row.recipient));
+            let taken = claim.as_ref().map_or(0, |claim| claim.recipients.len());
+            missed |= taken < part.len();
+            batches.extend(claim.map(|claim| Batch { term, due, claim }));
+        }
+    }
+    (batches, missed)
 }
 
 impl Cursor {

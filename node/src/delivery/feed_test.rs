@@ -71,6 +71,32 @@ fn batches_are_cut_to_the_limit_of_a_transaction() {
 }
 
 #[test]
+fn a_message_is_not_cut_where_a_page_ends() {
+    let check = |messages: &[u16], batch_max, expected: &[usize]| {
+        let (mut rows, mut feed) = (Rows::default(), feed());
+        for (index, recipients) in (0..).zip(messages) {
+            rows.add(5, index, *recipients);
+        }
+        feed.note(GROUP, Timestamp(5));
+        let mut held: Vec<Batch> = Vec::new();
+        for _ in 0..100 {
+            let in_work = recipients(&held);
+            for request in feed.requests(Timestamp(6), in_work) {
+                held.extend(feed.take(&rows.page(request, 6), batch_max));
+            }
+        }
+        let sizes: Vec<_> = held.iter().map(|batch| batch.claim.recipients.len()).collect();
+        assert_eq!(sizes, expected, "{messages:?}");
+        assert_eq!(feed.next(), None);
+    };
+    check(&[900], 1000, &[900]);
+    check(&[100, 900, 1], 1000, &[100, 900, 1]);
+    check(&[60, 60, 60, 60], 1000, &[60, 60, 60, 60]);
+    check(&[2500], 1000, &[1000, 1000, 500]);
+    check(&[300], 50, &[50, 50, 50, 50, 50, 50]);
+}
+
+#[test]
 fn a_long_queue_of_one_instant_is_read_to_its_end() {
     let (mut rows, mut feed) = (Rows::default(), feed());
     for index in 0..1000 {
