@@ -10,6 +10,8 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+type ClientBuilder = rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>;
+
 /// An authority that lives as long as the test.
 #[derive(Debug)]
 pub struct Authority {
@@ -78,6 +80,18 @@ impl Identity {
         Ok(path.to_owned())
     }
 
+    /// The client side of rustls: shows this certificate, trusts this authority alone.
+    ///
+    /// # Errors
+    ///
+    /// When rustls refuses the certificate or the authority.
+    pub fn client_config(&self, authority_pem: &str) -> Result<Arc<rustls::ClientConfig>> {
+        let chain = CertificateDer::pem_slice_iter(self.certificate_pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes())?;
+        Ok(Arc::new(trusting(authority_pem)?.with_client_auth_cert(chain, key)?))
+    }
+
     /// The server side of rustls with this certificate; `require_client_ca` demands client
     /// certificates from that authority.
     ///
@@ -117,17 +131,18 @@ impl Identity {
 ///
 /// When rustls refuses the authority.
 pub fn client_config(authority_pem: &str) -> Result<Arc<rustls::ClientConfig>> {
+    Ok(Arc::new(trusting(authority_pem)?.with_no_client_auth()))
+}
+
+fn trusting(authority_pem: &str) -> Result<ClientBuilder> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority_pem.as_bytes()) {
         roots.add(certificate?)?;
     }
-    Ok(Arc::new(
-        rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    ))
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots))
 }
 
 #[cfg(unix)]

@@ -104,6 +104,7 @@ impl Policy for RelayRules {
 /// Serves a client until the connection ends.
 pub(super) async fn serve(shared: Arc<Shared>, accepted: Accepted) {
     let Accepted { stream, peer, listener, permit } = accepted;
+    let has_spoken = has_spoken(&stream);
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let Ok(local) = stream.local_addr() else { return };
     // Replies are short and waited for. A socket that refuses this works, only more slowly.
@@ -114,7 +115,7 @@ pub(super) async fn serve(shared: Arc<Shared>, accepted: Accepted) {
     if log {
         info!("({number}) connection from {client} on {local}");
     }
-    connection.run(stream).await;
+    connection.run(stream, has_spoken).await;
     if let Some(lost) = connection.unconfirmed.take() {
         connection.shared.remember(lost);
     }
@@ -123,6 +124,12 @@ pub(super) async fn serve(shared: Arc<Shared>, accepted: Accepted) {
         info!("({number}) closed {client} in={received} out={sent}");
     }
     drop(permit);
+}
+
+/// Has the client sent something already? Asked of the system: the runtime has not looked at a
+/// socket that it was given just now.
+fn has_spoken(stream: &std::net::TcpStream) -> bool {
+    matches!(stream.peek(&mut [0]), Ok(1))
 }
 
 impl Connection {
@@ -159,14 +166,14 @@ impl Connection {
         }
     }
 
-    async fn run(&mut self, mut stream: TcpStream) {
+    async fn run(&mut self, mut stream: TcpStream, has_spoken: bool) {
         if self.listener.settings.immediate_tls {
             let Some((mut stream, tls)) = self.handshake(stream).await else { return };
             self.server.tls_from_start(monotonic(), tls);
-            let end = self.open(&mut stream).await;
+            let end = self.open(&mut stream, false).await;
             return self.finish(&mut stream, end).await;
         }
-        match self.open(&mut stream).await {
+        match self.open(&mut stream, has_spoken).await {
             End::StartTls => {
                 let Some((mut stream, tls)) = self.handshake(stream).await else { return };
                 self.server.tls_started(monotonic(), tls);
@@ -178,9 +185,15 @@ impl Connection {
     }
 
     /// Greets, unless the client has spoken already, and converses.
-    async fn open<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> End {
+    async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        has_spoken: bool,
+    ) -> End {
         self.input.reserve(READ_BYTES);
+        // Within TLS, what came with the handshake is known at once.
         match stream.read_buf(&mut self.input).now_or_never() {
+            None if has_spoken => {}
             None => self.server.greet(monotonic()),
             Some(Ok(n)) if n > 0 => self.received_bytes += n as u64,
             Some(_) => return End::Lost,

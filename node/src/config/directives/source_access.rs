@@ -50,7 +50,7 @@ pub(super) const TABLE: &[Directive] = &[
     Directive::new("allow-auth", SOURCE, BOOLEAN)
         .default("yes")
         .example("allow-auth yes")
-        .doc("Offer SMTP authentication to these clients, when there is at least one smtp-user."),
+        .doc("Offer SMTP authentication to these clients, also while no smtp-user is configured."),
     Directive::new("require-auth", SOURCE, BOOLEAN).default("no").example("require-auth yes").doc(
         "Accept no mail before the client has authenticated; MAIL is answered 530 until then.",
     ),
