@@ -143,7 +143,8 @@ impl Checker<'_> {
                 Some((key, _)) => Some(format!("a blank separates name and value: {key} VALUE")),
                 None => near.map(|near| format!("did you mean `{near}`?")),
             };
-            let error = Diagnostic::error(keyword, format!("unknown directive `{name}`"));
+            let shown = name.split_once('=').map_or(name, |(key, _)| key);
+            let error = Diagnostic::error(keyword, format!("unknown directive `{shown}`"));
             return Err(error.with_optional_help(help));
         }
         let places: Vec<_> = elsewhere.into_iter().map(|scope| place(*scope)).collect();

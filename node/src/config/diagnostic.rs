@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::position::{Position, Text};
+use super::table;
 
 /// More errors than this are not listed.
 const MAX_LISTED: usize = 500;
@@ -123,15 +124,29 @@ pub(super) fn first_secret(name: &str) -> Option<usize> {
     SECRETS.iter().find(|(secret, _)| name.eq_ignore_ascii_case(secret)).map(|(_, first)| *first)
 }
 
+/// The same for a name that is misspelled: what follows is as secret as under the right one.
+fn secret_meant(name: &str) -> Option<usize> {
+    if !table::named(name).is_empty() {
+        return None;
+    }
+    let name = name.to_ascii_lowercase();
+    let near = nearest(&name, SECRETS.iter().map(|(secret, _)| *secret));
+    let telling = ["passw", "secret", "api-key", "token"].iter().any(|part| name.contains(part));
+    near.and_then(first_secret).or(telling.then_some(1))
+}
+
 /// The line as it may be printed: the characters of a secret become asterisks.
 fn shown_line(line: &str) -> String {
-    let name = line.split_whitespace().next().unwrap_or_default();
-    let Some(first) = first_secret(name) else { return line.to_owned() };
+    // A value behind an equals sign is a mistake, and as secret as behind a blank.
+    let name = line.trim_start().split([' ', '\t', '=']).next().unwrap_or_default();
+    let Some(first) = first_secret(name).or_else(|| secret_meant(name)) else {
+        return line.to_owned();
+    };
     let mut word = 0;
     let mut in_word = false;
     let mut shown = String::with_capacity(line.len());
     for c in line.chars() {
-        if c.is_whitespace() {
+        if c.is_whitespace() || (c == '=' && word == 1) {
             in_word = false;
         } else if !in_word {
             in_word = true;
@@ -240,6 +255,12 @@ mod tests {
             ("  password hunter2 x", "  password ******* *"),
             ("tls-certificate /a.pem \"b c\"", "tls-certificate /a.pem ** **"),
             ("log-file password", "log-file password"),
+            ("pasword hunter2", "pasword *******"),
+            ("Password: hunter2", "Password: *******"),
+            ("smtp-password hunter2", "smtp-password *******"),
+            ("password=hunter2", "password=*******"),
+            ("smtp-client-certifcate /a.pem x", "smtp-client-certifcate /a.pem *"),
+            ("use-startls yes", "use-startls yes"),
         ] {
             assert_eq!(shown_line(line), shown);
         }
