@@ -3,6 +3,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod dns;
 pub mod node;
 pub mod programs;
 pub mod rows;
