@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 fn describe(name: &str) -> bool {
     match config::manual::describe(name) {
         Ok(text) => {
-            println!("{}", text.trim_end());
+            runtime::say(format_args!("{}", text.trim_end()));
             true
         }
         Err(unknown) => {
@@ -90,7 +90,7 @@ fn describe(name: &str) -> bool {
 
 fn print_manual(page: Page) -> anyhow::Result<bool> {
     match page {
-        Page::Conf => print!("{}", config::manual::manual()),
+        Page::Conf => runtime::say(config::manual::manual().trim_end()),
         Page::Program => {
             clap_mangen::Man::new(Arguments::command())
                 .section("8")

@@ -77,3 +77,12 @@ async fn a_failed_reload_keeps_the_old_configuration_and_a_good_one_takes_effect
     ensure!(setting(&node.mtactl(&settings).await?).contains('9'), "the new one is not in force");
     node.stop().await
 }
+
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_failure() -> Result<()> {
+    let mtad = program("mtad").display().to_string();
+    let script = format!("({mtad} --manual conf | head -1 > /dev/null) 2>&1");
+    let (_, said) = try_run("sh", &["-c", &script]).await?;
+    ensure!(said.trim().is_empty(), "it said:\n{said}");
+    Ok(())
+}

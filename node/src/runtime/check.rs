@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::acct_paths;
+use super::say;
 use crate::clock::Timestamp;
 use crate::config::{self, Config, Diagnostic, Files, Severity, SystemFiles};
 use crate::tls;
@@ -71,17 +72,17 @@ pub fn print(path: &Path) -> bool {
     // Whoever checks a file need not be the user that the node runs as.
     let checked = read_with(path, &SystemFiles, Severity::Warning);
     for diagnostic in &checked.diagnostics {
-        println!("{diagnostic}\n");
+        say(format_args!("{diagnostic}\n"));
     }
     let errors = checked.diagnostics.iter().filter(|d| d.is_error()).count();
     let warnings = checked.diagnostics.len() - errors;
     let verdict = if checked.config.is_some() { "may be used" } else { "is refused" };
-    println!(
+    say(format_args!(
         "{} {verdict}: {}, {}",
         path.display(),
         counted(errors, "error"),
         counted(warnings, "warning")
-    );
+    ));
     checked.config.is_some()
 }
 
@@ -94,7 +95,7 @@ fn counted(n: usize, noun: &str) -> String {
 pub fn print_ciphers(string: &str) -> bool {
     match tls::cipher::select(string) {
         Ok(selection) => {
-            println!("{}", selection.list().replace(':', "\n"));
+            say(format_args!("{}", selection.list().replace(':', "\n")));
             for note in &selection.notes {
                 eprintln!("warning: {note}");
             }

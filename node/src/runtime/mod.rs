@@ -20,6 +20,7 @@ mod rpc;
 mod signals;
 mod threads;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -76,6 +77,12 @@ fn serve(path: &Path, config: Config, log: &Arc<Log>) -> Result<Ended> {
     })?;
     threads.stop();
     Ok(ended)
+}
+
+/// Prints a line to standard output. A reader that has gone (`mtad --manual conf | head`) is no
+/// reason for a node to end.
+pub fn say(line: impl std::fmt::Display) {
+    let _gone = writeln!(std::io::stdout(), "{line}");
 }
 
 /// An error and its causes in one line, each said once: many errors name their cause themselves.

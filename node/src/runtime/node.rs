@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::log::Log;
 use super::rpc::{OwnSocket, Rpc};
 use super::threads::Threads;
-use super::{ports, reload};
+use super::{ports, reload, say};
 use crate::accounting::{Accounting, Foundation, Naming};
 use crate::admin::monitor::{self, Monitor};
 use crate::admin::ports::RunState;
@@ -164,24 +164,29 @@ impl Node {
                 (false, Some(_)) => "STARTTLS where the source allows it",
                 (false, None) => "in clear",
             };
-            println!("mtad: smtp on {address} ({how})");
+            say(format_args!("mtad: smtp on {address} ({how})"));
         }
         // Whoever reads this need not know where the node was started.
         let here = std::env::current_dir().unwrap_or_default();
-        println!("mtad: mtactl --socket {}", here.join(&config.server.admin_socket).display());
+        say(format_args!(
+            "mtad: mtactl --socket {}",
+            here.join(&config.server.admin_socket).display()
+        ));
         for file in &config.acct_files {
             match &file.target {
                 AcctTarget::File(path) => {
                     let files = Naming::new(&here, &path.to_string_lossy()).pattern();
-                    println!("mtad: accounting to {}", files.display());
+                    say(format_args!("mtad: accounting to {}", files.display()));
                 }
-                AcctTarget::Pipe(words) => println!("mtad: accounting to |{}", words.join(" ")),
+                AcctTarget::Pipe(words) => {
+                    say(format_args!("mtad: accounting to |{}", words.join(" ")))
+                }
             }
         }
         if let Some(path) = &config.server.log_file {
-            println!("mtad: log in {}", here.join(path).display());
+            say(format_args!("mtad: log in {}", here.join(path).display()));
         }
-        println!("mtad: ready");
+        say(format_args!("mtad: ready"));
         info!("mtad ready");
     }
 
