@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::bounce_categories::CategoryRule;
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, first_secret};
 use super::directive::{Directive, Scope, Support};
 use super::directives::SECTIONS;
 use super::lexer;
@@ -172,7 +172,11 @@ impl Checker<'_> {
             return Some(Statement { keyword, rest: after, continued: Vec::new() });
         }
         let syntax = value::syntax(row.name, row.args);
-        let error = Diagnostic::error(rest, format!("unexpected `{}`", rest.as_str()));
+        let message = match first_secret(row.name) {
+            Some(_) => "unexpected words; a password with blanks stands in quotes".to_owned(),
+            None => format!("unexpected `{}`", rest.as_str()),
+        };
+        let error = Diagnostic::error(rest, message);
         self.diagnostics.push(error.with_help(format!("the syntax is: {syntax}")));
         None
     }

@@ -337,3 +337,13 @@ fn bounce_category_patterns_replace_the_builtin_list() {
         ],
     )]);
 }
+
+#[test]
+fn a_password_with_blanks_is_not_repeated_in_the_error() {
+    let list = load_text("smtp-server-tls-certificate /a.pem my hunter2\n");
+    assert!(list.contains("stands in quotes") && !list.contains("hunter2"), "{list}");
+}
+
+fn load_text(text: &str) -> String {
+    printed(&Config::from_text(text).expect_err("an error"))
+}
