@@ -95,6 +95,45 @@ async fn attacks(address: SocketAddr, seeds: std::ops::Range<usize>) -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn handshakes_that_never_begin_keep_nobody_from_theirs() -> Result<()> {
+    let directory = TempDir::new()?;
+    let certificate = directory.path().join("server.pem");
+    let authority = Authority::new("test")?;
+    authority.issue(&["localhost"])?.write(&certificate)?;
+    let config = format!(
+        "smtp-listener 127.0.0.1:0\nsmtp-listener 127.0.0.1:0 tls=yes\n\
+         smtp-server-tls-certificate {}\ntotal-max-smtp-in 1000\n\
+         <source 127.0.0.1>\n always-allow-relaying yes\n allow-starttls yes\n</source>\n",
+        certificate.display()
+    );
+    let node = Node::start(directory.path(), &config).await?;
+    let (clear, encrypted) = (node.listeners[0], node.listeners[1]);
+    let mut waiting = Vec::new();
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        let mut session = Client::connect(clear).await?;
+        session.ehlo().await?;
+        session.send("STARTTLS").await?;
+        session.expect(220).await?;
+        waiting.push(session);
+        silent.push(TcpStream::connect(encrypted).await?);
+    }
+
+    let trusting = convoy_tests::certificates::client_config(&authority.pem())?;
+    let started = async {
+        let mut session = Client::connect(clear).await?;
+        session.ehlo().await?;
+        let mut session = session.starttls("localhost", trusting.clone()).await?;
+        session.ehlo().await?;
+        Client::connect_tls(encrypted, "localhost", trusting).await
+    };
+    // Well below the time after which the node hangs up on the others.
+    tokio::time::timeout(Duration::from_secs(15), started).await.context("no turn")??;
+    drop((waiting, silent));
+    node.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn malformed_sessions_leave_memory_flat_and_the_node_serving() -> Result<()> {
     let directory = TempDir::new()?;
     let certificate = directory.path().join("server.pem");

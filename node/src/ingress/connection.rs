@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
 use futures_util::FutureExt;
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::info;
 
@@ -33,6 +34,8 @@ use crate::tls::verify::Verdict;
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same from the client's hello on, when it has one of the few places.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that does not take its replies for so long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes read and not taken by the machine yet.
@@ -399,8 +402,12 @@ impl Connection {
     async fn handshake(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Tls)> {
         let setup = self.listener.tls.as_ref()?;
         let attempt = async {
+            // Whoever says nothing costs nothing: the permit is for those who make this side work.
+            let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
             let _permit = self.shared.admission.handshake().await;
-            TlsAcceptor::from(Arc::clone(&setup.config)).accept(stream).await
+            let rest = hello.into_stream(Arc::clone(&setup.config));
+            let late = || std::io::Error::other("the client did not finish it in time");
+            tokio::time::timeout(FINISH_TIMEOUT, rest).await.map_err(|_| late())?
         };
         let failure = match tokio::time::timeout(HANDSHAKE_TIMEOUT, attempt).await {
             Ok(Ok(stream)) => {
