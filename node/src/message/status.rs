@@ -1,4 +1,4 @@
-//! Texts of enhanced status codes (RFC 3463), as accounting files print them in parentheses.
+//! Texts of enhanced status codes (RFC 3463, RFC 4954), as accounting files print them in parentheses.
 
 use super::Status;
 
@@ -55,7 +55,10 @@ const DETAILS: &[(u16, u16, &str)] = &[
     (7, 5, "cryptographic failure"),
     (7, 6, "cryptographic algorithm not supported"),
     (7, 7, "message integrity failure"),
+    (7, 8, "authentication credentials invalid"),
+    (7, 9, "authentication mechanism too weak"),
     (7, 10, "encryption needed"),
+    (7, 11, "encryption required for requested authentication mechanism"),
 ];
 
 /// What a status says; `undefined status` for details that have no text.
