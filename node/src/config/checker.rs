@@ -17,6 +17,9 @@ use super::value::{self, Value, ValueError};
 /// The directive of which the reference says that it may stand once in a section.
 const ONLY_ONCE: &str = "records";
 
+/// What manuals print in place of lines that do not matter to them; files copied from them have it.
+const ELLIPSIS: &str = "...";
+
 /// A directive with its checked values.
 #[derive(Clone)]
 pub(super) struct Setting {
@@ -135,6 +138,10 @@ impl Checker<'_> {
         let name = keyword.as_str();
         if let Some(row) = table::row(name, scope) {
             return Ok(row);
+        }
+        if name == ELLIPSIS {
+            let said = format!("`{ELLIPSIS}` stands for what a printed text leaves out; ignored");
+            return Err(Diagnostic::warning(keyword, said));
         }
         let elsewhere: Vec<_> = table::named(name).iter().flat_map(|row| row.scopes).collect();
         if elsewhere.is_empty() {

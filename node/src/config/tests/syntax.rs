@@ -23,6 +23,17 @@ fn all_errors_of_a_file_are_listed_with_their_places() {
 }
 
 #[test]
+fn an_ellipsis_from_a_manual_is_passed_over_with_a_warning() {
+    check_said(&[(
+        "<domain *>\n ...\n\n use-starttls yes\n...\n</domain>",
+        &[
+            "2:2 warning `...` stands for what a printed text leaves out; ignored",
+            "5:1 warning `...` stands for what a printed text leaves out; ignored",
+        ],
+    )]);
+}
+
+#[test]
 fn errors_say_what_is_meant() {
     for (text, help) in [
         ("use-startls yes", "did you mean `use-starttls`?"),
