@@ -32,3 +32,15 @@ pub mod admin {
 pub mod accounting {
     tonic::include_proto!("convoy.accounting.v1");
 }
+
+/// `convoy.peer.v1`: Raft and commands between nodes.
+#[allow(
+    clippy::all,
+    clippy::use_self,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated code"
+)]
+pub mod peer {
+    tonic::include_proto!("convoy.peer.v1");
+}

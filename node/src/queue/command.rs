@@ -7,6 +7,7 @@ use bytes::Bytes;
 use convoy_proto::storage as proto;
 use prost::Message;
 
+use super::cluster::Change;
 use super::codec;
 use super::model::{Operation, OutboxPosition, Report, Submission, Switches};
 use super::store::entry::Proposal;
@@ -106,6 +107,11 @@ impl Draft {
         Self::new(kind, Vec::new(), 0)
     }
 
+    /// Changes what is known of the cluster.
+    pub(crate) fn cluster(change: &Change) -> Self {
+        Self::new(proto::command::Kind::Cluster(change.0.clone()), Vec::new(), 0)
+    }
+
     /// Forgets tokens and unclaimed pieces.
     pub(crate) fn expire(before: Timestamp) -> Self {
         let kind = proto::command::Kind::Expire(proto::Expire { before: before.0 });
@@ -121,11 +127,15 @@ impl Draft {
                 | Kind::Operation(_)
                 | Kind::OutboxAck(_)
                 | Kind::Switches(_)
+                | Kind::MarkUnknown(_)
                 | Kind::Expire(_),
             ) => true,
-            // A report would count the attempt twice, a record would be a second row, and the
-            // index of a piece is that of its first entry.
-            Some(Kind::Report(_) | Kind::Records(_) | Kind::Chunk(_)) | None => false,
+            // A report would count the attempt twice, a record would be a second row, the index of
+            // a piece is that of its first entry, and a change of the cluster might be refused
+            // because the first one was done.
+            Some(Kind::Report(_) | Kind::Records(_) | Kind::Chunk(_) | Kind::Cluster(_)) | None => {
+                false
+            }
         }
     }
 }
@@ -178,6 +188,8 @@ fn own_bodies(command: &mut proto::Command) -> impl Iterator<Item = &mut proto::
             | Kind::Operation(_)
             | Kind::OutboxAck(_)
             | Kind::Switches(_)
+            | Kind::Cluster(_)
+            | Kind::MarkUnknown(_)
             | Kind::Expire(_),
         )
         | None => &mut [],

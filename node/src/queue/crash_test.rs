@@ -141,28 +141,9 @@ async fn rows(queue: &Queue) -> BTreeMap<u128, (u32, u32)> {
     rows
 }
 
-/// The rows, once every acknowledged message has some: the queue opens while the last entries of
-/// its log are still being applied. A message that was lost never gets any.
-async fn settled(
-    queue: &Queue,
-    said: &BTreeMap<u128, (Locator, Said)>,
-) -> BTreeMap<u128, (u32, u32)> {
-    let all = async {
-        loop {
-            let rows = rows(queue).await;
-            if said.keys().all(|id| rows.contains_key(id)) {
-                return rows;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    let patience = std::time::Duration::from_secs(10);
-    tokio::time::timeout(patience, all).await.expect("an acknowledged message is lost")
-}
-
 async fn check(dir: &Path, said: &BTreeMap<u128, (Locator, Said)>) {
     let queue = Queue::open(options(dir, 2)).await.unwrap();
-    let rows = settled(&queue, said).await;
+    let rows = rows(&queue).await;
     for (id, (at, last)) in said {
         let stored = queue.load(*at).await;
         let (receipts, deliveries) = rows[id];

@@ -1,15 +1,18 @@
 //! The four doors of the queue. Other modules hold these traits and not the queue itself, so that
 //! their tests bring doubles.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use super::cluster::{Change, Changed, Cluster, Configuration};
 use super::model::{
     Accepted, Due, Operation, OutboxPosition, OutboxRow, Pressure, QueueFigures, Report, Stored,
     Submission, SubmitError, Switches, Wake,
 };
 use crate::clock::Timestamp;
-use crate::id::{GroupId, Locator, QueueName};
+use crate::id::{GroupId, Locator, NodeId, QueueName};
 use crate::message::Record;
 
 /// The way in, for ingress.
@@ -145,4 +148,23 @@ pub trait Propose: Send + Sync + 'static {
 
     /// Proposes an entry; resolves with its index when it is committed and applied on this node.
     fn propose(&self, group: GroupId, payload: Bytes) -> BoxFuture<'_, Result<u64, ReportError>>;
+}
+
+/// What the meta group knows, for everybody who needs to know of other nodes.
+pub trait Meta: Send + Sync + 'static {
+    /// This node.
+    fn me(&self) -> NodeId;
+
+    /// The cluster as it is applied here; refreshed when it changes.
+    fn cluster(&self) -> tokio::sync::watch::Receiver<Arc<Cluster>>;
+
+    /// Proposes a change, by way of the leader of the meta group wherever it is. Resolves when it
+    /// is applied there; here a moment later.
+    fn change(&self, change: Change) -> BoxFuture<'_, Result<Changed, ReportError>>;
+
+    /// A version of the shared configuration with its text.
+    fn configuration(&self, version: u64) -> BoxFuture<'_, Option<Configuration>>;
+
+    /// The node that leads `group`, as far as it is known here.
+    fn leader(&self, group: GroupId) -> Option<NodeId>;
 }

@@ -181,7 +181,7 @@ fn accepted(told: Result<Told, Failure>) -> Result<Accepted, SubmitError> {
             Answer::Repeated(locator) => Ok(Accepted { locator, repeated: true }),
             // Its pieces have expired.
             Answer::Refused => Err(SubmitError::NoQuorum),
-            Answer::Done | Answer::Changed(_) | Answer::Piece(_) => {
+            Answer::Done | Answer::Changed(_) | Answer::Number(_) | Answer::Piece(_) => {
                 Err(SubmitError::Failed("a submission was answered as something else".into()))
             }
         },

@@ -59,7 +59,7 @@ impl Inspect for Queue {
     }
 
     fn switches(&self) -> Switches {
-        self.switches.borrow().clone()
+        self.meta.switches.borrow().clone()
     }
 
     fn set_switches(&self, switches: Switches) -> BoxFuture<'_, Result<(), ReportError>> {

@@ -19,8 +19,8 @@ use super::housekeeping;
 use super::inbox::Uncertain;
 use super::index::Index;
 use super::machine::{Machine, MachineError};
-use super::meta::MetaMachine;
-use super::model::{Pressure, Switches};
+use super::meta::{MetaMachine, MetaView};
+use super::model::Pressure;
 use super::proposer::{Failure, Proposer, Told, When};
 use super::raft::group::{Group, Leadership, Parts, Timing};
 use super::raft::{Alone, Peers};
@@ -120,7 +120,8 @@ pub struct Queue {
     pub(super) members: BTreeMap<GroupId, Member>,
     pub(super) index: Arc<Index>,
     pub(super) reader: Reader,
-    pub(super) switches: watch::Receiver<Switches>,
+    pub(super) meta: MetaView,
+    pub(super) node: NodeId,
     pub(super) pressure: watch::Receiver<Pressure>,
     pub(super) room: Arc<Room>,
     pub(super) uncertain: Arc<Uncertain>,
@@ -144,7 +145,7 @@ struct Opened {
     threads: Threads,
     reader: Reader,
     index: Arc<Index>,
-    switches: watch::Receiver<Switches>,
+    meta: MetaView,
     groups: Vec<(GroupId, Arc<GroupLog>, Applier)>,
     fatal: FatalHook,
 }
@@ -187,7 +188,8 @@ impl Queue {
             members,
             index: opened.index,
             reader: opened.reader.clone(),
-            switches: opened.switches,
+            meta: opened.meta,
+            node,
             pressure,
             room: room.clone(),
             uncertain: Arc::default(),
@@ -308,9 +310,9 @@ fn open_store(options: QueueOptions) -> Result<Opened, QueueError> {
     let (readers, reader) =
         Reader::start(&database, READERS).map_err(io("starting the readers of"))?;
     let index = Arc::new(Index::default());
-    let (meta, switches) = MetaMachine::new();
+    let (machine, meta) = MetaMachine::new();
     let mut machines: Vec<(GroupId, Box<dyn Machine>)> =
-        vec![(GroupId::META, Box::new(meta)), (GroupId::ACCOUNTING, options.accounting)];
+        vec![(GroupId::META, Box::new(machine)), (GroupId::ACCOUNTING, options.accounting)];
     for number in 0..partitions {
         let group = GroupId::partition(number);
         machines.push((group, Box::new(PartitionMachine::new(group, index.clone()))));
@@ -326,7 +328,7 @@ fn open_store(options: QueueOptions) -> Result<Opened, QueueError> {
         groups.push((group, log, applier));
     }
     let threads = Threads { committer: committer_thread, appliers, readers };
-    Ok(Opened { threads, reader, index, switches, groups, fatal })
+    Ok(Opened { threads, reader, index, meta, groups, fatal })
 }
 
 /// Checks whose database it is; gives the number of partitions.

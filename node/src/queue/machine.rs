@@ -125,6 +125,8 @@ pub enum Answer {
     Repeated(Locator),
     /// This number of recipients changed.
     Changed(u64),
+    /// A new thing has this number.
+    Number(u64),
     /// A piece of a body was stored here.
     Piece(BodyPart),
     /// Nothing was done: what the command builds on is gone.

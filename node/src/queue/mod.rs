@@ -6,6 +6,7 @@
 //! Only `raft` knows openraft, and only `store` knows RocksDB.
 
 mod apply;
+pub mod cluster;
 pub mod codec;
 mod command;
 pub mod door;
@@ -15,6 +16,7 @@ mod index;
 mod inspect;
 mod local;
 pub mod machine;
+mod membership;
 mod meta;
 pub mod model;
 pub mod pattern;

@@ -39,6 +39,11 @@ impl<'a> State<'a> {
         Self { database, group, view }
     }
 
+    /// A row as it is.
+    pub(super) fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.view.get(table, key)
+    }
+
     /// Recipients of a queue due from `from` to `to`, both included.
     pub(super) fn due(
         &self,

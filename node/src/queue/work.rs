@@ -128,7 +128,7 @@ impl Work for Queue {
     }
 
     fn switches(&self) -> watch::Receiver<Switches> {
-        self.switches.clone()
+        self.meta.switches.clone()
     }
 }
 

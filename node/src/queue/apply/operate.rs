@@ -33,6 +33,19 @@ impl Run<'_> {
         Ok(Answer::Changed(changed))
     }
 
+    /// Notes that the last attempt of these recipients has no known result.
+    pub(super) fn mark_unknown(
+        &mut self,
+        unknown: &proto::MarkUnknown,
+    ) -> Result<Answer, MachineError> {
+        let attempt =
+            proto::UnknownAttempt { term: unknown.term, at: unknown.at, node_id: unknown.node_id };
+        let changed = self.each(&unknown.targets, |run, at, number, row, _| {
+            run.change(at, number, &row, |new| new.unknown = Some(attempt))
+        })?;
+        Ok(Answer::Changed(changed))
+    }
+
     /// Calls `act` for every target that is still open; counts those that it changed.
     fn each(
         &mut self,

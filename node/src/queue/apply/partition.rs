@@ -165,8 +165,10 @@ impl Run<'_> {
             Kind::Operation(operation) => self.operate(operation),
             Kind::OutboxAck(ack) => self.acknowledge(&ack),
             Kind::Expire(expire) => self.expire(expire.before),
-            Kind::Switches(_) => {
-                Err(MachineError::Inconsistent("switches in a partition".to_owned()))
+            Kind::MarkUnknown(unknown) => self.mark_unknown(&unknown),
+            Kind::Switches(_) | Kind::Cluster(_) => {
+                let what = "a partition was given what belongs to the meta group";
+                Err(MachineError::Inconsistent(what.to_owned()))
             }
         }
     }

@@ -54,6 +54,7 @@ impl Run<'_> {
                 let mut next = row.clone();
                 next.due = result.next_due;
                 next.last = Some(outcome);
+                next.unknown = None;
                 if result.counts_as_attempt {
                     next.attempts += 1;
                     next.first_attempt_at = next.first_attempt_at.or(Some(self.proposed_at));

@@ -177,6 +177,12 @@ impl Group {
         recovered.map(drop).map_err(|e| format!("group {}: {e}", self.id))
     }
 
+    /// Who leads it, as far as this node knows.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        let metrics = self.raft.metrics();
+        metrics.borrow_watched().current_leader.map(NodeId)
+    }
+
     fn is_alone(&self) -> bool {
         let mut voters = self.raft.voter_ids();
         voters.next() == Some(self.node.0) && voters.next().is_none()
@@ -299,7 +305,8 @@ fn watch_leadership(
 async fn confirmed(raft: &Raft<TypeConfig, StateAdapter>, term: u64) -> bool {
     loop {
         match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(_) => return true,
+            Ok(_) if has_applied_own_term(raft, term) => return true,
+            Ok(_) => {}
             Err(RaftError::Fatal(_)) => return false,
             Err(RaftError::APIError(_)) => {}
         }
@@ -308,6 +315,14 @@ async fn confirmed(raft: &Raft<TypeConfig, StateAdapter>, term: u64) -> bool {
         }
         tokio::time::sleep(CONFIRM_EVERY).await;
     }
+}
+
+/// True once an entry of this term is applied: the leader's first entry stands after all that was
+/// in the log before, which a restarted node may not know to be committed until then.
+fn has_applied_own_term(raft: &Raft<TypeConfig, StateAdapter>, term: u64) -> bool {
+    let metrics = raft.metrics();
+    let applied = metrics.borrow_watched().last_applied.clone();
+    applied.is_some_and(|applied| log_id(&applied).term == term)
 }
 
 /// Tells the node when the core of a group dies without being stopped.

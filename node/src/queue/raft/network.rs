@@ -3,6 +3,7 @@
 //! A node alone in its cluster has no peers; asking one is answered `Unreachable`, so that Raft
 //! backs off and tries again.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -14,16 +15,26 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, OptionalSend};
+use tonic::transport::Channel;
 
 use super::TypeConfig;
 use super::convert::RaftVote;
 use crate::id::{GroupId, NodeId};
 use crate::queue::store::snapshot::SnapshotSource;
 
-/// Where the other nodes are. The cluster's transport implements it.
+/// The way to other nodes. The cluster's transport implements it.
 pub trait Peers: Send + Sync + 'static {
-    /// Why a node cannot be asked anything now.
-    fn unreachable(&self, node: NodeId) -> String;
+    /// The connection for control and log entries. The error says why there is none.
+    fn channel(&self, node: NodeId) -> Result<Channel, String>;
+
+    /// The connection for what is long.
+    fn bulk(&self, node: NodeId) -> Result<Channel, String>;
+
+    /// Where nodes are, `HOST:PORT` each. Nodes that are not named are not known any more.
+    fn learn(&self, addresses: &BTreeMap<NodeId, String>);
+
+    /// Makes the connections to a node anew: calls have failed again and again.
+    fn renew(&self, node: NodeId);
 }
 
 /// The peers of a node that is alone.
@@ -31,9 +42,17 @@ pub trait Peers: Send + Sync + 'static {
 pub struct Alone;
 
 impl Peers for Alone {
-    fn unreachable(&self, node: NodeId) -> String {
-        format!("{node} is not known")
+    fn channel(&self, node: NodeId) -> Result<Channel, String> {
+        Err(format!("{node} is not known"))
     }
+
+    fn bulk(&self, node: NodeId) -> Result<Channel, String> {
+        self.channel(node)
+    }
+
+    fn learn(&self, _: &BTreeMap<NodeId, String>) {}
+
+    fn renew(&self, _: NodeId) {}
 }
 
 /// Makes clients for the peers of one group.
@@ -51,7 +70,7 @@ pub(super) struct Client {
 
 impl Client {
     fn unreachable(&self) -> Unreachable<TypeConfig> {
-        let reason = self.factory.peers.unreachable(self.target);
+        let reason = self.factory.peers.channel(self.target).err().unwrap_or_default();
         Unreachable::new(&AnyError::error(format!("{}: {reason}", self.factory.group)))
     }
 }

@@ -1,0 +1,553 @@
+//! What the meta group knows of the cluster: members, placement of groups, the shared
+//! configuration, secrets. Every node has it, since every node keeps a replica of that group.
+//!
+//! [`Cluster`] is read; [`Change`] is proposed. A change that does not fit the state is refused by
+//! the machine and changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use convoy_proto::storage as proto;
+use convoy_proto::storage::cluster_change::Kind;
+
+use crate::clock::Timestamp;
+use crate::id::{GroupId, NodeId};
+
+/// Replicas of a group, when there are enough nodes.
+pub const REPLICAS: usize = 3;
+
+/// The cluster as it is known here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// None while the node is alone and no cluster was founded.
+    pub identity: Option<Identity>,
+    /// Members by number.
+    pub members: BTreeMap<NodeId, Member>,
+    /// Join tokens that are not spent, by SHA-256.
+    pub tokens: BTreeMap<[u8; 32], Token>,
+    /// Where groups should be. Groups without an entry stay where they are.
+    pub placement: BTreeMap<GroupId, Placement>,
+    /// The configuration that all nodes share, if one was pushed.
+    pub configuration: Option<Configuration>,
+    /// Versions of it, oldest first, without their texts; the last one is active.
+    pub history: Vec<VersionNote>,
+    /// Secrets of session tickets, newest last.
+    pub ticket_secrets: Vec<TicketSecret>,
+    /// Hosts whose TLS is broken, by address and by whether certificates had to verify.
+    pub broken_tls: BTreeMap<(SocketAddr, bool), BrokenHost>,
+    /// Formats up to this one may be proposed: every member reads them.
+    pub level: u32,
+    /// Log index of the last change.
+    pub index: u64,
+}
+
+/// Name and authority of a cluster.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// A random name; certificates carry it.
+    pub id: String,
+    /// The authority's certificate.
+    pub authority_certificate_pem: String,
+    /// The authority's key.
+    pub authority_key_pem: String,
+    /// When it was founded.
+    pub founded_at: Timestamp,
+}
+
+/// Never prints the key.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Where a member is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Takes mail, leads, sends.
+    #[default]
+    Active,
+    /// Leads nothing and takes no mail, but keeps its replicas.
+    Draining,
+    /// Its replicas move to other nodes; then it is forgotten.
+    Removing,
+}
+
+/// A member of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// `HOST:PORT` of its cluster listener.
+    pub address: String,
+    /// Its host name.
+    pub name: String,
+    /// Where it is in its life.
+    pub standing: Standing,
+    /// Formats up to this one are read by it.
+    pub level: u32,
+    /// Version of its program.
+    pub version: String,
+    /// Source addresses that exist on it.
+    pub egress_addresses: BTreeSet<IpAddr>,
+    /// Why it does not run with the active configuration; empty when it does.
+    pub configuration_refused: String,
+    /// The version that it runs with.
+    pub configuration_version: u64,
+    /// When it was admitted.
+    pub admitted_at: Timestamp,
+    /// The member whose place it takes.
+    pub replaces: Option<NodeId>,
+}
+
+/// A join token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Not good any more from then on.
+    pub expires_at: Timestamp,
+    /// The member that the new node takes the place of.
+    pub replaces: Option<NodeId>,
+}
+
+/// Where a group should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// The first one is the preferred leader.
+    pub voters: Vec<NodeId>,
+    /// Replicas that do not vote.
+    pub learners: Vec<NodeId>,
+}
+
+/// A version of the shared configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// Counted from 1.
+    pub version: u64,
+    /// When it was pushed.
+    pub pushed_at: Timestamp,
+    /// Who pushed it.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// Name and text of the main file, then of those that it includes.
+    pub files: Vec<(String, String)>,
+}
+
+/// A version without its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionNote {
+    /// Counted from 1.
+    pub version: u64,
+    /// When it was pushed.
+    pub pushed_at: Timestamp,
+    /// Who pushed it.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+}
+
+/// A secret from which keys of session tickets are made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TicketSecret {
+    /// The secret.
+    pub secret: [u8; 32],
+    /// Used from then on.
+    pub from: Timestamp,
+}
+
+/// Never prints the secret.
+impl fmt::Debug for TicketSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketSecret").field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+/// A host whose TLS failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenHost {
+    /// Where it is.
+    pub host: SocketAddr,
+    /// It failed where certificates had to verify.
+    pub verifies: bool,
+    /// Remembered until then.
+    pub until: Timestamp,
+    /// Its name.
+    pub name: String,
+    /// What went wrong.
+    pub reason: String,
+}
+
+impl Cluster {
+    /// Members that may lead and take mail.
+    pub fn active(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let active =
+            |(id, member): (&NodeId, &Member)| (member.standing == Standing::Active).then_some(*id);
+        self.members.iter().filter_map(active)
+    }
+
+    /// Who has this source address.
+    pub fn owners(&self, address: IpAddr) -> impl Iterator<Item = NodeId> + '_ {
+        let owns = move |(_, member): &(&NodeId, &Member)| {
+            member.egress_addresses.contains(&address) && member.standing != Standing::Removing
+        };
+        self.members.iter().filter(owns).map(|(id, _)| *id)
+    }
+}
+
+/// A change that can be proposed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change(pub(crate) proto::ClusterChange);
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It is in the state.
+    Done,
+    /// It is in the state; its number is this: of a new member, or of a new version.
+    Number(u64),
+    /// It did not fit the state.
+    Refused,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// `HOST:PORT` of its cluster listener.
+    pub address: String,
+    /// Its host name.
+    pub name: String,
+    /// Formats up to this one are read by it.
+    pub level: u32,
+    /// Version of its program.
+    pub version: String,
+    /// Source addresses that exist on it.
+    pub egress_addresses: BTreeSet<IpAddr>,
+    /// Why it does not run with the active configuration; empty when it does.
+    pub configuration_refused: String,
+    /// The version that it runs with.
+    pub configuration_version: u64,
+}
+
+fn change(kind: Kind) -> Change {
+    Change(proto::ClusterChange { kind: Some(kind) })
+}
+
+impl Change {
+    /// Founds the cluster with its first member. Refused when there is one already.
+    #[must_use]
+    pub fn found(identity: &Identity, node: NodeId, first: &Description) -> Self {
+        let member = Member {
+            address: first.address.clone(),
+            name: first.name.clone(),
+            level: first.level,
+            version: first.version.clone(),
+            egress_addresses: first.egress_addresses.clone(),
+            admitted_at: identity.founded_at,
+            ..Member::default()
+        };
+        change(Kind::Found(proto::cluster_change::Found {
+            identity: Some(identity.into()),
+            member: Some(member.row(node)),
+        }))
+    }
+
+    /// Adds a join token, known by its SHA-256.
+    #[must_use]
+    pub fn add_token(hash: [u8; 32], expires_at: Timestamp, replaces: Option<NodeId>) -> Self {
+        change(Kind::AddToken(proto::cluster_change::AddToken {
+            hash: hash.to_vec().into(),
+            expires_at: expires_at.0,
+            replaces: replaces.map_or(0, |node| node.0),
+        }))
+    }
+
+    /// Spends a token; gives the number of the new member. Refused when the token is unknown or
+    /// expired.
+    #[must_use]
+    pub fn admit(
+        token_hash: [u8; 32],
+        address: &str,
+        name: &str,
+        level: u32,
+        version: &str,
+    ) -> Self {
+        change(Kind::Admit(proto::cluster_change::Admit {
+            token_hash: token_hash.to_vec().into(),
+            address: address.to_owned(),
+            name: name.to_owned(),
+            level,
+            version: version.to_owned(),
+        }))
+    }
+
+    /// What a member says of itself. Refused for a node that is no member.
+    #[must_use]
+    pub fn describe(node: NodeId, description: &Description) -> Self {
+        change(Kind::Describe(proto::cluster_change::Describe {
+            node_id: node.0,
+            address: description.address.clone(),
+            name: description.name.clone(),
+            level: description.level,
+            version: description.version.clone(),
+            egress_addresses: octets_of(&description.egress_addresses),
+            configuration_refused: description.configuration_refused.clone(),
+            configuration_version: description.configuration_version,
+        }))
+    }
+
+    /// Drains a member, takes it back, or begins its removal.
+    #[must_use]
+    pub fn set_standing(node: NodeId, standing: Standing) -> Self {
+        let standing = i32::from(proto::Standing::from(standing));
+        change(Kind::SetStanding(proto::cluster_change::SetStanding { node_id: node.0, standing }))
+    }
+
+    /// Forgets a member that is being removed. Refused while a placement names it.
+    #[must_use]
+    pub fn forget(node: NodeId) -> Self {
+        change(Kind::Forget(proto::cluster_change::Forget { node_id: node.0 }))
+    }
+
+    /// Says where a group should be. Refused when it names a node that is no member.
+    #[must_use]
+    pub fn place(group: GroupId, placement: &Placement) -> Self {
+        change(Kind::Place(proto::cluster_change::Place {
+            group: group.0,
+            placement: Some(placement.into()),
+        }))
+    }
+
+    /// Makes a new version of the shared configuration active; gives its number. `version` of
+    /// `configuration` is ignored. Refused when another version than `expected` is active (0: none).
+    #[must_use]
+    pub fn configure(expected: u64, configuration: &Configuration) -> Self {
+        change(Kind::Configure(proto::cluster_change::Configure {
+            expected_version: expected,
+            configuration: Some(configuration.into()),
+        }))
+    }
+
+    /// Adds a secret for session tickets.
+    #[must_use]
+    pub fn add_ticket_secret(secret: &TicketSecret) -> Self {
+        change(Kind::AddTicketSecret(proto::cluster_change::AddTicketSecret {
+            secret: Some(secret.into()),
+        }))
+    }
+
+    /// Remembers hosts whose TLS is broken.
+    #[must_use]
+    pub fn broken_tls(hosts: &[BrokenHost]) -> Self {
+        change(Kind::BrokenTls(proto::cluster_change::BrokenTls {
+            hosts: hosts.iter().map(Into::into).collect(),
+            forget: String::new(),
+        }))
+    }
+
+    /// Forgets broken hosts of this name or address; `*` for all. Gives their number.
+    #[must_use]
+    pub fn forget_broken_tls(host: &str) -> Self {
+        change(Kind::BrokenTls(proto::cluster_change::BrokenTls {
+            hosts: Vec::new(),
+            forget: host.to_owned(),
+        }))
+    }
+
+    /// Lets a newer format be proposed. Refused while a member does not read it.
+    #[must_use]
+    pub fn raise_level(level: u32) -> Self {
+        change(Kind::RaiseLevel(proto::cluster_change::RaiseLevel { level }))
+    }
+}
+
+/// A row of the meta group cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} of the cluster's state")]
+pub(crate) struct BadRow(pub(crate) &'static str);
+
+pub(super) fn octets(address: IpAddr) -> bytes::Bytes {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec().into(),
+        IpAddr::V6(address) => address.octets().to_vec().into(),
+    }
+}
+
+pub(super) fn octets_of(addresses: &BTreeSet<IpAddr>) -> Vec<bytes::Bytes> {
+    addresses.iter().map(|address| octets(*address)).collect()
+}
+
+fn addresses(octets: &[bytes::Bytes]) -> Result<BTreeSet<IpAddr>, BadRow> {
+    octets.iter().map(|bytes| address(bytes).ok_or(BadRow("an address"))).collect()
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    if let Ok(four) = <[u8; 4]>::try_from(octets) {
+        return Some(four.into());
+    }
+    <[u8; 16]>::try_from(octets).ok().map(Into::into)
+}
+
+impl From<&Identity> for proto::ClusterIdentity {
+    fn from(identity: &Identity) -> Self {
+        Self {
+            id: identity.id.clone(),
+            authority_certificate_pem: identity.authority_certificate_pem.clone(),
+            authority_key_pem: identity.authority_key_pem.clone(),
+            founded_at: identity.founded_at.0,
+        }
+    }
+}
+
+impl From<proto::ClusterIdentity> for Identity {
+    fn from(row: proto::ClusterIdentity) -> Self {
+        Self {
+            id: row.id,
+            authority_certificate_pem: row.authority_certificate_pem,
+            authority_key_pem: row.authority_key_pem,
+            founded_at: Timestamp(row.founded_at),
+        }
+    }
+}
+
+impl From<Standing> for proto::Standing {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Active => Self::Active,
+            Standing::Draining => Self::Draining,
+            Standing::Removing => Self::Removing,
+        }
+    }
+}
+
+pub(super) fn standing(number: i32) -> Option<Standing> {
+    match proto::Standing::try_from(number).ok()? {
+        proto::Standing::Active => Some(Standing::Active),
+        proto::Standing::Draining => Some(Standing::Draining),
+        proto::Standing::Removing => Some(Standing::Removing),
+        proto::Standing::Unspecified => None,
+    }
+}
+
+impl Member {
+    pub(super) fn row(&self, node: NodeId) -> proto::Member {
+        proto::Member {
+            node_id: node.0,
+            address: self.address.clone(),
+            name: self.name.clone(),
+            standing: proto::Standing::from(self.standing).into(),
+            level: self.level,
+            version: self.version.clone(),
+            egress_addresses: octets_of(&self.egress_addresses),
+            configuration_refused: self.configuration_refused.clone(),
+            configuration_version: self.configuration_version,
+            admitted_at: self.admitted_at.0,
+            replaces: self.replaces.map_or(0, |node| node.0),
+        }
+    }
+
+    pub(super) fn read(row: proto::Member) -> Result<Self, BadRow> {
+        Ok(Self {
+            address: row.address,
+            name: row.name,
+            standing: standing(row.standing).ok_or(BadRow("the standing of a member"))?,
+            level: row.level,
+            version: row.version,
+            egress_addresses: addresses(&row.egress_addresses)?,
+            configuration_refused: row.configuration_refused,
+            configuration_version: row.configuration_version,
+            admitted_at: Timestamp(row.admitted_at),
+            replaces: (row.replaces != 0).then_some(NodeId(row.replaces)),
+        })
+    }
+}
+
+impl From<&Placement> for proto::Placement {
+    fn from(placement: &Placement) -> Self {
+        let numbers = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect();
+        Self { voters: numbers(&placement.voters), learners: numbers(&placement.learners) }
+    }
+}
+
+impl From<proto::Placement> for Placement {
+    fn from(row: proto::Placement) -> Self {
+        let nodes = |numbers: Vec<u64>| numbers.into_iter().map(NodeId).collect();
+        Self { voters: nodes(row.voters), learners: nodes(row.learners) }
+    }
+}
+
+impl From<&Configuration> for proto::Configuration {
+    fn from(configuration: &Configuration) -> Self {
+        let file = |(name, text): &(String, String)| proto::ConfigurationFile {
+            name: name.clone(),
+            text: text.clone(),
+        };
+        Self {
+            version: configuration.version,
+            pushed_at: configuration.pushed_at.0,
+            author: configuration.author.clone(),
+            comment: configuration.comment.clone(),
+            files: configuration.files.iter().map(file).collect(),
+        }
+    }
+}
+
+impl From<proto::Configuration> for Configuration {
+    fn from(row: proto::Configuration) -> Self {
+        Self {
+            version: row.version,
+            pushed_at: Timestamp(row.pushed_at),
+            author: row.author,
+            comment: row.comment,
+            files: row.files.into_iter().map(|file| (file.name, file.text)).collect(),
+        }
+    }
+}
+
+impl Configuration {
+    /// Without the texts.
+    #[must_use]
+    pub fn note(&self) -> VersionNote {
+        VersionNote {
+            version: self.version,
+            pushed_at: self.pushed_at,
+            author: self.author.clone(),
+            comment: self.comment.clone(),
+        }
+    }
+}
+
+impl From<&TicketSecret> for proto::TicketSecret {
+    fn from(secret: &TicketSecret) -> Self {
+        Self { secret: secret.secret.to_vec().into(), from: secret.from.0 }
+    }
+}
+
+impl TicketSecret {
+    pub(super) fn read(row: &proto::TicketSecret) -> Result<Self, BadRow> {
+        let secret = row.secret.as_ref().try_into().map_err(|_| BadRow("a ticket secret"))?;
+        Ok(Self { secret, from: Timestamp(row.from) })
+    }
+}
+
+impl From<&BrokenHost> for proto::BrokenHost {
+    fn from(host: &BrokenHost) -> Self {
+        Self {
+            host: host.host.to_string(),
+            verifies: host.verifies,
+            until: host.until.0,
+            name: host.name.clone(),
+            reason: host.reason.clone(),
+        }
+    }
+}
+
+impl BrokenHost {
+    pub(super) fn read(row: proto::BrokenHost) -> Result<Self, BadRow> {
+        Ok(Self {
+            host: row.host.parse().map_err(|_| BadRow("the address of a host"))?,
+            verifies: row.verifies,
+            until: Timestamp(row.until),
+            name: row.name,
+            reason: row.reason,
+        })
+    }
+}
