@@ -3,44 +3,38 @@
 //! One module per package. `bytes` fields are [`bytes::Bytes`], so that a body that came in a frame
 //! is not copied.
 
-/// `convoy.storage.v1`: what a node keeps on disk and carries in log entries.
-#[allow(clippy::all, clippy::use_self, unreachable_pub, reason = "generated code")]
-pub mod storage {
-    tonic::include_proto!("convoy.storage.v1");
-}
+/// The packages by their names, as generated code refers to them.
+mod convoy {
+    macro_rules! packages {
+        ($($name:ident: $package:literal,)*) => {
+            $(pub mod $name {
+                #[allow(
+                    clippy::all,
+                    clippy::use_self,
+                    unreachable_pub,
+                    unused_qualifications,
+                    reason = "generated code"
+                )]
+                pub mod v1 {
+                    tonic::include_proto!($package);
+                }
+            })*
+        };
+    }
 
-/// `convoy.admin.v1`: what `mtactl` asks of a node.
-#[allow(
-    clippy::all,
-    clippy::use_self,
-    unreachable_pub,
-    unused_qualifications,
-    reason = "generated code"
-)]
-pub mod admin {
-    tonic::include_proto!("convoy.admin.v1");
+    packages! {
+        accounting: "convoy.accounting.v1",
+        admin: "convoy.admin.v1",
+        peer: "convoy.peer.v1",
+        storage: "convoy.storage.v1",
+    }
 }
 
 /// `convoy.accounting.v1`: rows on their way to the collector, and what its group keeps.
-#[allow(
-    clippy::all,
-    clippy::use_self,
-    unreachable_pub,
-    unused_qualifications,
-    reason = "generated code"
-)]
-pub mod accounting {
-    tonic::include_proto!("convoy.accounting.v1");
-}
-
+pub use convoy::accounting::v1 as accounting;
+/// `convoy.admin.v1`: what `mtactl` asks of a node.
+pub use convoy::admin::v1 as admin;
 /// `convoy.peer.v1`: Raft and commands between nodes.
-#[allow(
-    clippy::all,
-    clippy::use_self,
-    unreachable_pub,
-    unused_qualifications,
-    reason = "generated code"
-)]
-pub mod peer {
-    tonic::include_proto!("convoy.peer.v1");
-}
+pub use convoy::peer::v1 as peer;
+/// `convoy.storage.v1`: what a node keeps on disk and carries in log entries.
+pub use convoy::storage::v1 as storage;
