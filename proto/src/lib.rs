@@ -4,6 +4,7 @@
 //! is not copied.
 
 /// The packages by their names, as generated code refers to them.
+#[allow(unreachable_pub, reason = "what is meant for others is named below")]
 mod convoy {
     macro_rules! packages {
         ($($name:ident: $package:literal,)*) => {

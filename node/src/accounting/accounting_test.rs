@@ -335,6 +335,8 @@ async fn open_queue(directory: &Path, foundation: &Foundation) -> Arc<Queue> {
     let options = QueueOptions {
         dir: directory.join("spool"),
         node: NodeId(1),
+        peers: Arc::new(crate::queue::raft::Alone),
+        founder: true,
         partitions: 2,
         accounting: Box::new(foundation.machine()),
         sizes: Sizes {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::id::Locator;
+use crate::id::{GroupId, Locator};
 
 /// A recipient of a stored message.
 pub(crate) type Key = (Locator, u16);
@@ -31,6 +31,11 @@ impl Claims {
         let recipients: Vec<u16> = recipients.into_iter().filter(free).collect();
         drop(held);
         (!recipients.is_empty()).then(|| Claim { claims: Arc::clone(self), locator, recipients })
+    }
+
+    /// Is a recipient of this group in work?
+    pub(crate) fn any_of(&self, group: GroupId) -> bool {
+        self.held.lock().iter().any(|(locator, _)| locator.group == group)
     }
 
     /// How many recipients are in work.
@@ -62,7 +67,6 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::GroupId;
 
     #[test]
     fn nobody_claims_twice_until_the_claim_ends() {

@@ -45,7 +45,7 @@ pub use trace::TraceLine;
 
 use crate::config::Config;
 use crate::dns::Resolve;
-use crate::id::QueueName;
+use crate::id::{GroupId, QueueName};
 use crate::queue::door::Work;
 use environment::Environment;
 use message::{Changed, Hasten, NewWork};
@@ -53,6 +53,8 @@ use scheduler::Scheduler;
 
 /// How often the scheduler is looked after.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a hand-over looks whether work on a group has ended.
+const IDLE_POLL: Duration = Duration::from_millis(10);
 
 /// Outbound delivery of this node.
 pub struct Delivery {
@@ -116,6 +118,14 @@ impl Delivery {
     /// Tries a queue now that waits because its hosts could not be reached.
     pub fn wake(&self, queue: QueueName) {
         self.tell(Hasten(queue));
+    }
+
+    /// Resolves when no message of `group` is in work any more. New work is the queue's to keep
+    /// back.
+    pub async fn idle(&self, group: GroupId) {
+        while self.env.claims.any_of(group) {
+            tokio::time::sleep(IDLE_POLL).await;
+        }
     }
 
     /// Ends delivery in order: no new work, sessions finish their message and quit. Resolves when

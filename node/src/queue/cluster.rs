@@ -115,6 +115,8 @@ pub struct Placement {
     pub voters: Vec<NodeId>,
     /// Replicas that do not vote.
     pub learners: Vec<NodeId>,
+    /// The group's members are these.
+    pub reached: bool,
 }
 
 /// A version of the shared configuration.
@@ -182,6 +184,14 @@ impl Cluster {
         let active =
             |(id, member): (&NodeId, &Member)| (member.standing == Standing::Active).then_some(*id);
         self.members.iter().filter_map(active)
+    }
+
+    /// Has a member that is being removed no replica any more?
+    #[must_use]
+    pub fn may_forget(&self, node: NodeId) -> bool {
+        let gone = |placement: &Placement| placement.reached && !placement.names(node);
+        self.members.get(&node).is_some_and(|member| member.standing == Standing::Removing)
+            && self.placement.values().all(gone)
     }
 
     /// Who has this source address.
@@ -316,6 +326,15 @@ impl Change {
         }))
     }
 
+    /// Says that a group is where it should be. Refused when it should be elsewhere by now.
+    #[must_use]
+    pub fn reached(group: GroupId, placement: &Placement) -> Self {
+        change(Kind::Reached(proto::cluster_change::Place {
+            group: group.0,
+            placement: Some(placement.into()),
+        }))
+    }
+
     /// Makes a new version of the shared configuration active; gives its number. `version` of
     /// `configuration` is ignored. Refused when another version than `expected` is active (0: none).
     #[must_use]
@@ -427,7 +446,35 @@ pub(super) fn standing(number: i32) -> Option<Standing> {
     }
 }
 
+impl Placement {
+    /// Does it name this node?
+    #[must_use]
+    pub fn names(&self, node: NodeId) -> bool {
+        self.voters.contains(&node) || self.learners.contains(&node)
+    }
+
+    /// Are its nodes the same, in the same order?
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.voters == other.voters && self.learners == other.learners
+    }
+}
+
 impl Member {
+    /// What it said of itself.
+    #[must_use]
+    pub fn description(&self) -> Description {
+        Description {
+            address: self.address.clone(),
+            name: self.name.clone(),
+            level: self.level,
+            version: self.version.clone(),
+            egress_addresses: self.egress_addresses.clone(),
+            configuration_refused: self.configuration_refused.clone(),
+            configuration_version: self.configuration_version,
+        }
+    }
+
     pub(super) fn row(&self, node: NodeId) -> proto::Member {
         proto::Member {
             node_id: node.0,
@@ -463,14 +510,19 @@ impl Member {
 impl From<&Placement> for proto::Placement {
     fn from(placement: &Placement) -> Self {
         let numbers = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect();
-        Self { voters: numbers(&placement.voters), learners: numbers(&placement.learners) }
+        Self {
+            voters: numbers(&placement.voters),
+            learners: numbers(&placement.learners),
+            reached: placement.reached,
+        }
     }
 }
 
 impl From<proto::Placement> for Placement {
     fn from(row: proto::Placement) -> Self {
         let nodes = |numbers: Vec<u64>| numbers.into_iter().map(NodeId).collect();
-        Self { voters: nodes(row.voters), learners: nodes(row.learners) }
+        let reached = row.reached;
+        Self { voters: nodes(row.voters), learners: nodes(row.learners), reached }
     }
 }
 

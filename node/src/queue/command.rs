@@ -46,6 +46,22 @@ impl Draft {
         Self { command, bodies, size_bytes: size, rows, term: None }
     }
 
+    /// One that comes from another node.
+    pub(crate) fn from_parts(
+        command: proto::Command,
+        bodies: Vec<Bytes>,
+        rows: usize,
+        term: Option<u64>,
+    ) -> Self {
+        let size = command.encoded_len() + bodies.iter().map(Bytes::len).sum::<usize>();
+        Self { command, bodies, size_bytes: size, rows, term }
+    }
+
+    /// What goes to another node: the command, and the bytes beside it.
+    pub(crate) fn parts(&self) -> (&proto::Command, &[Bytes]) {
+        (&self.command, &self.bodies)
+    }
+
     /// The same, only in this term.
     pub(crate) const fn in_term(mut self, term: u64) -> Self {
         self.term = Some(term);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::cluster::{Change, Changed, Cluster, Configuration};
+use super::cluster::{Change, Changed, Cluster, Configuration, Placement};
 use super::model::{
-    Accepted, Due, Operation, OutboxPosition, OutboxRow, Pressure, QueueFigures, Report, Stored,
-    Submission, SubmitError, Switches, Wake,
+    Accepted, Due, GroupFigures, Moved, Operation, OutboxPosition, OutboxRow, Pressure,
+    QueueFigures, Report, Stored, Submission, SubmitError, Switches, Wake,
 };
 use crate::clock::Timestamp;
 use crate::id::{GroupId, Locator, NodeId, QueueName};
@@ -77,6 +77,11 @@ pub trait Work: Send + Sync + 'static {
     /// May this node still send for `group` in `term`: it leads, and the quorum lease has not run
     /// out? Asked before `MAIL FROM` and before the final dot.
     fn may_send(&self, group: GroupId, term: u64) -> bool;
+
+    /// May a transaction begin for `group` in `term`? Not while the group is being handed over.
+    fn may_begin(&self, group: GroupId, term: u64) -> bool {
+        self.may_send(group, term)
+    }
 
     /// Records what an attempt did. Resolves when it is committed and applied, so that what
     /// [`Work::due`] and [`Work::load`] give from then on knows of it. Written with `term`: a
@@ -167,4 +172,27 @@ pub trait Meta: Send + Sync + 'static {
 
     /// The node that leads `group`, as far as it is known here.
     fn leader(&self, group: GroupId) -> Option<NodeId>;
+}
+
+/// The Raft groups of this node, for the one who keeps them where they should be.
+pub trait Groups: Send + Sync + 'static {
+    /// How every group stands here.
+    fn figures(&self) -> Vec<GroupFigures>;
+
+    /// Voters that could lead `group` at once, if this node leads it: they have been heard of just
+    /// now and have its log.
+    fn successors(&self, group: GroupId) -> Vec<NodeId>;
+
+    /// Makes one step towards `placement`, as the leader of `group`.
+    fn move_to(&self, group: GroupId, placement: Placement)
+    -> BoxFuture<'_, Result<Moved, String>>;
+
+    /// Takes no new work from `group`: it is about to be handed over.
+    fn retire(&self, group: GroupId);
+
+    /// Takes work from `group` again, if it is still led here.
+    fn resume(&self, group: GroupId);
+
+    /// Asks `to` to lead `group`. The answer is not waited for.
+    fn transfer(&self, group: GroupId, to: NodeId) -> BoxFuture<'_, Result<(), String>>;
 }

@@ -1,8 +1,9 @@
 //! The way in.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use convoy_proto::storage as proto;
@@ -16,34 +17,42 @@ use super::local::Queue;
 use super::machine::Answer;
 use super::model::{Accepted, Pressure, Submission, SubmitError};
 use super::proposer::{Failure, Told, When};
+use super::raft::group::Group;
+use crate::clock;
 use crate::id::{GroupId, MessageId};
 
 /// Recipients of one message. A report on all of them fits into one entry.
 const MAX_RECIPIENTS: usize = 50_000;
 /// Pieces of one body on their way at a time.
 const PIECES_IN_FLIGHT: usize = 4;
+/// How long a message waits for a leader before its client is told to come back. An election takes
+/// a second or two.
+const QUORUM_PATIENCE: Duration = Duration::from_secs(5);
+/// Between tries to store a message.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Ids that are remembered as perhaps stored.
 const UNCERTAIN: usize = 65_536;
 
-/// Ids of messages that may be stored although nobody was told so. A message with such an id is
-/// answered only when the state has said whether it was there.
+/// Ids of messages that may be stored although nobody was told so, and where. A message with such
+/// an id goes to the same group again, and is answered only when the state has said whether it was
+/// there.
 #[derive(Default)]
 pub(super) struct Uncertain(Mutex<Ids>);
 
 #[derive(Default)]
 struct Ids {
-    known: HashSet<MessageId>,
+    known: HashMap<MessageId, GroupId>,
     order: VecDeque<MessageId>,
 }
 
 impl Uncertain {
-    fn contains(&self, id: MessageId) -> bool {
-        self.0.lock().known.contains(&id)
+    fn group_of(&self, id: MessageId) -> Option<GroupId> {
+        self.0.lock().known.get(&id).copied()
     }
 
-    fn insert(&self, id: MessageId) {
+    fn insert(&self, id: MessageId, group: GroupId) {
         let mut ids = self.0.lock();
-        if !ids.known.insert(id) {
+        if ids.known.insert(id, group).is_some() {
             return;
         }
         ids.order.push_back(id);
@@ -58,13 +67,15 @@ impl Uncertain {
 /// Makes the id uncertain unless the outcome becomes known: also when the future is dropped.
 struct Guard {
     uncertain: Arc<Uncertain>,
-    id: Option<MessageId>,
+    id: MessageId,
+    /// Where it is being stored.
+    group: Option<GroupId>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.uncertain.insert(id);
+        if let Some(group) = self.group {
+            self.uncertain.insert(self.id, group);
         }
     }
 }
@@ -78,16 +89,15 @@ impl Inbox for Queue {
             }
             submission.envelope.size_bytes = submission.body.len() as u64;
             let id = submission.envelope.id;
-            let group = self.partition_for(id)?;
             let _room = self.room.take(submission.body.len()).ok_or(SubmitError::Busy)?;
-            let mut guard = Guard { uncertain: self.uncertain.clone(), id: Some(id) };
-            let stored = self.store(group, &submission);
+            let mut guard = Guard { uncertain: self.uncertain.clone(), id, group: None };
+            let stored = self.store_somewhere(&submission, &mut guard);
             let result = match tokio::time::timeout(self.commit_timeout, stored).await {
                 Ok(result) => result,
                 Err(_) => Err(SubmitError::Unknown),
             };
             if result != Err(SubmitError::Unknown) {
-                guard.id = None;
+                guard.group = None;
             }
             result
         })
@@ -99,46 +109,82 @@ impl Inbox for Queue {
 }
 
 impl Queue {
-    /// A partition that this node leads. The same id gives the same one, as long as leadership
-    /// does not change, so that a repeated message meets its own token.
-    fn partition_for(&self, id: MessageId) -> Result<GroupId, SubmitError> {
-        if self.stopping.load(Ordering::Acquire) {
-            return Err(SubmitError::Stopping);
+    /// A partition that this node leads, or else one that another node leads.
+    fn partition_for(&self, id: MessageId) -> Option<GroupId> {
+        let led: Vec<_> = self.index.led().into_iter().map(|(group, _)| group).collect();
+        let mut fit: Vec<_> = led.into_iter().filter(|group| group.is_partition()).collect();
+        if fit.is_empty() {
+            let others = self.groups.iter().filter(|(id, _)| id.is_partition());
+            let led = |group: &Arc<Group>| group.leader().is_some_and(|node| node != self.node);
+            fit = others.filter(|(_, group)| led(group)).map(|(id, _)| *id).collect();
         }
-        let mut led: Vec<_> = self.index.led().into_iter().map(|(group, _)| group).collect();
-        led.retain(|group| group.is_partition());
-        let count = u128::try_from(led.len()).unwrap_or(0);
-        if count == 0 {
-            return Err(SubmitError::NoQuorum);
+        let count = u128::try_from(fit.len()).unwrap_or(0);
+        let number = id.0.checked_rem(count)?;
+        fit.get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// Stores a message in some partition. When it is not known whether a try succeeded, the next
+    /// one goes to the same partition, which recognises the message by its id.
+    async fn store_somewhere(
+        &self,
+        submission: &Submission,
+        guard: &mut Guard,
+    ) -> Result<Accepted, SubmitError> {
+        let id = submission.envelope.id;
+        let until = clock::monotonic() + QUORUM_PATIENCE;
+        let mut maybe_at = self.uncertain.group_of(id);
+        loop {
+            if self.stopping.load(Ordering::Acquire) {
+                return Err(SubmitError::Stopping);
+            }
+            let stored = match maybe_at.or_else(|| self.partition_for(id)) {
+                Some(group) => {
+                    guard.group = Some(group);
+                    let stored = self.store(group, submission, maybe_at.is_some()).await;
+                    if matches!(stored, Err(Failure::Unknown)) {
+                        maybe_at = Some(group);
+                    }
+                    stored
+                }
+                None => Err(Failure::NotLeader),
+            };
+            match stored {
+                Ok(told) => return accepted(told),
+                Err(Failure::Busy) => return Err(SubmitError::Busy),
+                Err(Failure::Stopping) => return Err(SubmitError::Stopping),
+                Err(Failure::Unknown) => {}
+                Err(Failure::NotLeader) if clock::monotonic() < until => {}
+                Err(Failure::NotLeader) if maybe_at.is_some() => return Err(SubmitError::Unknown),
+                Err(Failure::NotLeader) => return Err(SubmitError::NoQuorum),
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
         }
-        let number = usize::try_from(id.0 % count).expect("less than a length");
-        Ok(led[number])
     }
 
     async fn store(
         &self,
         group: GroupId,
         submission: &Submission,
-    ) -> Result<Accepted, SubmitError> {
+        repeated: bool,
+    ) -> Result<Told, Failure> {
         let id = submission.envelope.id;
-        let pieces =
-            self.store_pieces(group, id, &submission.body, None).await.map_err(|failure| {
-                match failure {
-                    // Pieces alone are no message.
-                    Failure::Unknown | Failure::NotLeader => SubmitError::NoQuorum,
-                    Failure::Busy => SubmitError::Busy,
-                    Failure::Stopping => SubmitError::Stopping,
-                }
-            })?;
-        let exact = pieces.is_some() || self.uncertain.contains(id);
+        let pieces = self.store_pieces(group, id, &submission.body, None).await;
+        let pieces = pieces.map_err(|failure| match failure {
+            // Pieces alone are no message.
+            Failure::Unknown | Failure::NotLeader => Failure::NotLeader,
+            Failure::Busy | Failure::Stopping => failure,
+        })?;
+        let exact = pieces.is_some() || repeated;
         let when = if exact { When::Applied } else { When::Committed };
         let draft = Draft::submit(submission, pieces);
-        let member = self.members.get(&group).ok_or(SubmitError::NoQuorum)?;
-        let told = match member.proposer.offer(draft, when) {
-            Ok(answer) => answer.await.unwrap_or(Err(Failure::Unknown)),
-            Err(failure) => Err(failure),
-        };
-        accepted(told)
+        let member = self.members.get(&group).ok_or(Failure::NotLeader)?;
+        match member.group.leader() {
+            Some(node) if node != self.node => self.propose_at(node, group, &draft, when).await,
+            Some(_) | None => {
+                let answer = member.proposer.offer(draft, when)?;
+                answer.await.unwrap_or(Err(Failure::Unknown))
+            }
+        }
     }
 
     /// Stores the body of a long message piece by piece; `None` for a body that fits.
@@ -173,21 +219,15 @@ impl Queue {
     }
 }
 
-fn accepted(told: Result<Told, Failure>) -> Result<Accepted, SubmitError> {
-    match told {
-        Ok(Told { at, answer: None }) => Ok(Accepted { locator: at, repeated: false }),
-        Ok(Told { answer: Some(answer), .. }) => match answer {
-            Answer::Stored(locator) => Ok(Accepted { locator, repeated: false }),
-            Answer::Repeated(locator) => Ok(Accepted { locator, repeated: true }),
-            // Its pieces have expired.
-            Answer::Refused => Err(SubmitError::NoQuorum),
-            Answer::Done | Answer::Changed(_) | Answer::Number(_) | Answer::Piece(_) => {
-                Err(SubmitError::Failed("a submission was answered as something else".into()))
-            }
-        },
-        Err(Failure::Busy) => Err(SubmitError::Busy),
-        Err(Failure::NotLeader) => Err(SubmitError::NoQuorum),
-        Err(Failure::Stopping) => Err(SubmitError::Stopping),
-        Err(Failure::Unknown) => Err(SubmitError::Unknown),
+fn accepted(told: Told) -> Result<Accepted, SubmitError> {
+    match told.answer {
+        None => Ok(Accepted { locator: told.at, repeated: false }),
+        Some(Answer::Stored(locator)) => Ok(Accepted { locator, repeated: false }),
+        Some(Answer::Repeated(locator)) => Ok(Accepted { locator, repeated: true }),
+        // Its pieces have expired.
+        Some(Answer::Refused) => Err(SubmitError::NoQuorum),
+        Some(Answer::Done | Answer::Changed(_) | Answer::Number(_) | Answer::Piece(_)) => {
+            Err(SubmitError::Failed("a submission was answered as something else".into()))
+        }
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Figures {
 struct Inner {
     groups: BTreeMap<GroupId, Figures>,
     led: BTreeMap<GroupId, u64>,
+    /// Led, but about to be handed over: no new work is taken from them.
+    retired: BTreeMap<GroupId, u64>,
     wakes: HashMap<(GroupId, QueueName), Timestamp>,
 }
 
@@ -115,6 +117,34 @@ impl Index {
     /// Groups that this node leads, with their terms.
     pub(crate) fn led(&self) -> Vec<(GroupId, u64)> {
         self.inner.lock().led.iter().map(|(group, term)| (*group, *term)).collect()
+    }
+
+    /// The term in which this node leads `group`, if it does.
+    pub(crate) fn term(&self, group: GroupId) -> Option<u64> {
+        let inner = self.inner.lock();
+        inner.led.get(&group).or_else(|| inner.retired.get(&group)).copied()
+    }
+
+    /// Is it being handed over?
+    pub(crate) fn is_retired(&self, group: GroupId) -> bool {
+        self.inner.lock().retired.contains_key(&group)
+    }
+
+    /// Takes no new work from a group.
+    pub(crate) fn retire(&self, group: GroupId) {
+        let mut inner = self.inner.lock();
+        if let Some(term) = inner.led.remove(&group) {
+            inner.retired.insert(group, term);
+            inner.wakes.retain(|(of, _), _| *of != group);
+        }
+    }
+
+    /// Takes work from a group again that was not handed over after all.
+    pub(crate) fn resume(&self, group: GroupId) {
+        let term = self.inner.lock().retired.remove(&group);
+        if let Some(term) = term {
+            self.gained(group, term);
+        }
     }
 
     /// Waits for queues with new work and takes them.
@@ -191,6 +221,7 @@ impl Inner {
 impl Leadership for Index {
     fn gained(&self, group: GroupId, term: u64) {
         let mut inner = self.inner.lock();
+        inner.retired.remove(&group);
         inner.led.insert(group, term);
         inner.wake_all(group);
         self.woken.notify_one();
@@ -200,6 +231,7 @@ impl Leadership for Index {
     fn lost(&self, group: GroupId) {
         let mut inner = self.inner.lock();
         inner.led.remove(&group);
+        inner.retired.remove(&group);
         inner.wakes.retain(|(of, _), _| *of != group);
     }
 }

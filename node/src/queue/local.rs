@@ -19,11 +19,12 @@ use super::housekeeping;
 use super::inbox::Uncertain;
 use super::index::Index;
 use super::machine::{Machine, MachineError};
+use super::membership::{self, addresses};
 use super::meta::{MetaMachine, MetaView};
 use super::model::Pressure;
 use super::proposer::{Failure, Proposer, Told, When};
+use super::raft::Peers;
 use super::raft::group::{Group, Leadership, Parts, Timing};
-use super::raft::{Alone, Peers};
 use super::room::Room;
 use super::store::applier::{Applier, ApplierThread};
 use super::store::committer::CommitterThread;
@@ -31,6 +32,7 @@ use super::store::database::{Database, Family, Sizes};
 use super::store::log::GroupLog;
 use super::store::reader::{Reader, ReaderThreads};
 use super::store::{FatalHook, StoreError, keys};
+use crate::clock;
 use crate::id::{GroupId, NodeId};
 
 /// The layout of the database that this version writes and reads.
@@ -41,6 +43,10 @@ const READERS: usize = 4;
 const RECOVERY: Duration = Duration::from_secs(60);
 /// How long a stop waits for what was proposed before.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long a command waits for a leader.
+const LEADER_PATIENCE: Duration = Duration::from_secs(5);
+/// Between looks who leads.
+const LEADER_POLL: Duration = Duration::from_millis(20);
 
 /// What a queue is made from.
 pub struct QueueOptions {
@@ -48,6 +54,10 @@ pub struct QueueOptions {
     pub dir: PathBuf,
     /// This node. A directory belongs to one node for ever.
     pub node: NodeId,
+    /// The way to other nodes.
+    pub peers: Arc<dyn Peers>,
+    /// May begin a cluster of its own. A node that joins one must not.
+    pub founder: bool,
     /// Partitions, when the database is new; afterwards the number is kept.
     pub partitions: u32,
     /// What group 1 applies.
@@ -117,7 +127,9 @@ pub(super) struct Member {
 
 /// The queue. Methods of its doors may be called from any runtime.
 pub struct Queue {
-    pub(super) members: BTreeMap<GroupId, Member>,
+    pub(super) members: Arc<BTreeMap<GroupId, Member>>,
+    pub(super) groups: Arc<BTreeMap<GroupId, Arc<Group>>>,
+    pub(super) peers: Arc<dyn Peers>,
     pub(super) index: Arc<Index>,
     pub(super) reader: Reader,
     pub(super) meta: MetaView,
@@ -142,6 +154,7 @@ struct Threads {
 
 /// The store as it is after opening, before Raft runs on it.
 struct Opened {
+    database: Arc<Database>,
     threads: Threads,
     reader: Reader,
     index: Arc<Index>,
@@ -157,11 +170,13 @@ impl Queue {
         let (node, timing, commit_timeout) = (options.node, options.timing, options.commit_timeout);
         let (dir, min_free_bytes) = (options.dir.clone(), options.min_free_bytes);
         let log_bytes = options.sizes.log_bytes;
+        let (peers, founder) = (options.peers.clone(), options.founder);
         let opened = tokio::task::spawn_blocking(move || open_store(options))
             .await
             .map_err(|e| QueueError::Group(e.to_string()))??;
-        let peers: Arc<dyn Peers> = Arc::new(Alone);
+        peers.learn(&addresses(&opened.meta.cluster.borrow()));
         let mut members = BTreeMap::new();
+        let mut groups = BTreeMap::new();
         for (id, log, applier) in opened.groups {
             let parts = Parts {
                 group: id,
@@ -170,22 +185,30 @@ impl Queue {
                 log,
                 applier: applier.clone(),
                 reader: opened.reader.clone(),
+                database: opened.database.clone(),
                 peers: peers.clone(),
                 leadership: opened.index.clone(),
                 fatal: opened.fatal.clone(),
             };
             let group = Group::start(parts).await.map_err(QueueError::Group)?;
-            group.begin_alone().await.map_err(QueueError::Group)?;
+            if founder {
+                group.begin_alone().await.map_err(QueueError::Group)?;
+            } else {
+                group.elect_alone().await.map_err(QueueError::Group)?;
+            }
             let proposer = Proposer::start(group.clone());
+            groups.insert(id, group.clone());
             members.insert(id, Member { group, proposer, epoch: applier.epoch() });
         }
-        for member in members.values() {
-            member.group.recovered(RECOVERY).await.map_err(QueueError::Group)?;
+        for group in groups.values().filter(|group| group.is_alone()) {
+            group.recovered(RECOVERY).await.map_err(QueueError::Group)?;
         }
         let (pressure_tx, pressure) = watch::channel(Pressure::Normal);
         let room = Arc::new(Room::new(min_free_bytes));
         let queue = Arc::new(Self {
-            members,
+            members: Arc::new(members),
+            groups: Arc::new(groups),
+            peers,
             index: opened.index,
             reader: opened.reader.clone(),
             meta: opened.meta,
@@ -205,15 +228,17 @@ impl Queue {
             housekeeping::watch_pressure(opened.reader, dir, room, pressure_tx),
             housekeeping::expire(Arc::downgrade(&queue)),
             housekeeping::bound_logs(Arc::downgrade(&queue)),
+            membership::follow_addresses(&queue),
         ];
         Ok(queue)
     }
 
     /// Waits until this node leads every group whose only member it is.
     async fn lead(&self) -> Result<(), QueueError> {
-        let all = self.members.len();
+        let alone = self.groups.values().filter(|group| group.is_alone());
+        let mine: Vec<GroupId> = alone.map(|group| group.id()).collect();
         let led = async {
-            while self.index.led().len() < all {
+            while !mine.iter().all(|group| self.index.term(*group).is_some()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -235,7 +260,7 @@ impl Queue {
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!("Some commands were not answered when the queue stopped.");
         }
-        for (id, member) in &self.members {
+        for (id, member) in self.members.iter() {
             member.group.stop().await;
             self.index.lost(*id);
         }
@@ -266,18 +291,49 @@ impl Queue {
         }
     }
 
-    /// Proposes a command and waits for its answer, with room for it or without.
+    /// Proposes a command to the leader of its group, wherever that is, and waits for its answer.
+    /// A command with a term is for this node alone.
     pub(super) async fn propose(
         &self,
         group: GroupId,
         draft: Draft,
+        mut when: When,
+    ) -> Result<Told, Failure> {
+        let until = clock::monotonic() + LEADER_PATIENCE;
+        loop {
+            let told = self.propose_once(group, &draft, when).await;
+            let again = match told {
+                Err(Failure::NotLeader) => draft.term.is_none(),
+                // The first one may be committed: only the state knows which of the two counts.
+                Err(Failure::Unknown) => draft.term.is_none() && draft.is_repeatable(),
+                Ok(_) | Err(Failure::Busy | Failure::Stopping) => false,
+            };
+            if !again || clock::monotonic() >= until {
+                return told;
+            }
+            if told == Err(Failure::Unknown) {
+                when = When::Applied;
+            }
+            tokio::time::sleep(LEADER_POLL).await;
+        }
+    }
+
+    async fn propose_once(
+        &self,
+        group: GroupId,
+        draft: &Draft,
         when: When,
     ) -> Result<Told, Failure> {
         if self.stopping.load(Ordering::Acquire) {
             return Err(Failure::Stopping);
         }
         let member = self.members.get(&group).ok_or(Failure::NotLeader)?;
-        member.proposer.propose(draft, when).await
+        match member.group.leader() {
+            Some(node) if node != self.node && draft.term.is_none() => {
+                self.propose_at(node, group, draft, when).await
+            }
+            Some(_) | None => member.proposer.propose(draft.clone(), when).await,
+        }
     }
 
     /// Reports a failure of the store that a read met.
@@ -328,7 +384,7 @@ fn open_store(options: QueueOptions) -> Result<Opened, QueueError> {
         groups.push((group, log, applier));
     }
     let threads = Threads { committer: committer_thread, appliers, readers };
-    Ok(Opened { threads, reader, index, meta, groups, fatal })
+    Ok(Opened { database, threads, reader, index, meta, groups, fatal })
 }
 
 /// Checks whose database it is; gives the number of partitions.

@@ -23,6 +23,7 @@ pub mod pattern;
 mod proposer;
 pub mod raft;
 mod reads;
+mod remote;
 mod room;
 mod rows;
 mod standing;
@@ -30,6 +31,7 @@ pub mod store;
 mod work;
 
 pub use local::{Queue, QueueError, QueueOptions};
+pub use remote::PeerService;
 pub use standing::free_bytes;
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! What goes into the queue and comes out of it: the values that the four doors exchange.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::id::{GroupId, Locator, QueueName};
+use crate::id::{GroupId, Locator, NodeId, QueueName};
 use crate::message::{Envelope, Outcome, Record};
 
 /// A received message on its way in.
@@ -183,6 +186,42 @@ pub struct QueueFigures {
     /// No recipient is due before this; `None` when empty or all are held. After recipients were
     /// finished or deferred it may be earlier than the earliest due time.
     pub next_due: Option<Timestamp>,
+}
+
+/// How a group stands, as one of its replicas sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupFigures {
+    /// Which.
+    pub group: GroupId,
+    /// The node that leads it, as far as it is known.
+    pub leader: Option<NodeId>,
+    /// Raft's term.
+    pub term: u64,
+    /// Members that vote.
+    pub voters: BTreeSet<NodeId>,
+    /// Replicas that do not.
+    pub learners: BTreeSet<NodeId>,
+    /// Index of the last entry of the log here.
+    pub last: u64,
+    /// Index up to which entries are known to be committed.
+    pub committed: u64,
+    /// Index up to which entries are applied here.
+    pub applied: u64,
+    /// On the leader: how far the log of each replica is known to be the same.
+    pub matched: BTreeMap<NodeId, u64>,
+    /// On the leader: how long ago each replica was heard of.
+    pub heard: BTreeMap<NodeId, Duration>,
+}
+
+/// How far a group is from where it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// It is there.
+    There,
+    /// A step was made.
+    Step(String),
+    /// Something must happen first.
+    Waiting(String),
 }
 
 /// Something changed in a queue: it has work that was not there before.

@@ -191,7 +191,7 @@ async fn propose(group: &Arc<Group>, batch: Vec<Item>, flight: OwnedSemaphorePer
             if left.is_empty() {
                 break;
             }
-            if clock::monotonic() >= until {
+            if clock::monotonic() >= until || group.is_led_elsewhere() {
                 fail(left, Failure::NotLeader);
                 break;
             }

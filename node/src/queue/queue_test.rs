@@ -57,6 +57,8 @@ pub(super) fn options(dir: &Path, partitions: u32) -> QueueOptions {
     QueueOptions {
         dir: dir.to_owned(),
         node: NodeId(1),
+        peers: Arc::new(crate::queue::raft::Alone),
+        founder: true,
         partitions,
         accounting: Box::new(Last),
         sizes: SIZES,

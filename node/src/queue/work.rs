@@ -99,6 +99,10 @@ impl Work for Queue {
         self.members.get(&group).is_some_and(|member| member.group.may_send(term))
     }
 
+    fn may_begin(&self, group: GroupId, term: u64) -> bool {
+        !self.index.is_retired(group) && self.may_send(group, term)
+    }
+
     fn report(&self, term: u64, mut report: Report) -> BoxFuture<'_, Result<(), ReportError>> {
         Box::pin(async move {
             let group = report.locator.group;
@@ -164,8 +168,7 @@ impl Outbox for Queue {
 
 impl Propose for Queue {
     fn leads(&self, group: GroupId) -> Option<u64> {
-        let led = self.index.led();
-        led.into_iter().find(|(led, _)| *led == group).map(|(_, term)| term)
+        self.index.term(group)
     }
 
     fn propose(&self, group: GroupId, payload: Bytes) -> BoxFuture<'_, Result<u64, ReportError>> {

@@ -29,6 +29,7 @@ use crate::delivery::Delivery;
 use crate::dns::hickory::SystemResolver;
 use crate::id::NodeId;
 use crate::ingress::Ingress;
+use crate::queue::raft::Alone;
 use crate::queue::raft::group::Timing;
 use crate::queue::store::FatalHook;
 use crate::queue::store::database::Sizes;
@@ -238,10 +239,12 @@ async fn open_queue(
     let options = QueueOptions {
         dir: config.server.spool.join("store"),
         node: NodeId(1),
+        peers: Arc::new(Alone),
+        founder: true,
         partitions: config.server.partitions,
         accounting: Box::new(foundation.machine()),
         sizes: Sizes::default(),
-        timing: Timing::alone(),
+        timing: Timing::default(),
         commit_timeout: COMMIT_TIMEOUT,
         min_free_bytes: config.server.min_free_space_bytes,
         fatal,

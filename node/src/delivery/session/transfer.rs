@@ -148,7 +148,7 @@ pub(super) async fn transfer(spec: &Spec, link: &mut Link, batch: &Batch) -> Tra
         Err(result) => return ready(result),
     };
     let group = batch.claim.locator.group;
-    if !spec.env.work.may_send(group, batch.term) {
+    if !spec.env.work.may_begin(group, batch.term) {
         return ready(BatchEnd::Lost);
     }
     link.messages += 1;

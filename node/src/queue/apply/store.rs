@@ -73,6 +73,7 @@ impl Run<'_> {
                 queue: recipient.queue.clone(),
                 size_bytes: envelope.size_bytes,
                 job: job.clone(),
+                unknown: None,
             };
             let (queue, due) = Self::due_key(at, number, &row)?;
             self.changes.put(Table::Recipient, &rows::recipient(at, number), &row.encode_to_vec());

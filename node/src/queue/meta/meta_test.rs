@@ -123,11 +123,14 @@ fn numbers_of_members_are_never_used_again() {
         Answer::Refused,
         "a removal is not taken back"
     );
-    let both = Placement { voters: vec![NodeId(1), NodeId(2)], learners: vec![] };
+    let both = Placement { voters: vec![NodeId(1), NodeId(2)], learners: vec![], reached: false };
     assert_eq!(meta.change(&Change::place(GroupId(2), &both)), Answer::Done);
     assert_eq!(meta.change(&Change::forget(NodeId(2))), Answer::Refused, "it has a replica");
-    let one = Placement { voters: vec![NodeId(1)], learners: vec![] };
+    let one = Placement { voters: vec![NodeId(1)], learners: vec![], reached: false };
     assert_eq!(meta.change(&Change::place(GroupId(2), &one)), Answer::Done);
+    assert_eq!(meta.change(&Change::forget(NodeId(2))), Answer::Refused, "it may have it still");
+    assert_eq!(meta.change(&Change::reached(GroupId(2), &both)), Answer::Refused);
+    assert_eq!(meta.change(&Change::reached(GroupId(2), &one)), Answer::Done);
     assert_eq!(meta.change(&Change::forget(NodeId(2))), Answer::Done);
     assert_eq!(meta.change(&Change::place(GroupId(2), &both)), Answer::Refused, "it is gone");
     assert_eq!(meta.join(), Answer::Number(3));

@@ -143,6 +143,10 @@ impl Roster {
                 let placement = place.placement.unwrap_or_default().into();
                 self.place(GroupId(place.group), placement, changes)
             }
+            Kind::Reached(place) => {
+                let placement = place.placement.unwrap_or_default().into();
+                self.reached(GroupId(place.group), &placement, changes)
+            }
             Kind::Configure(configure) => self.configure(configure, changes),
             Kind::AddTicketSecret(add) => {
                 self.add_ticket_secret(&add.secret.unwrap_or_default(), changes)?
@@ -287,10 +291,7 @@ impl Roster {
     }
 
     fn forget(&mut self, node: NodeId, changes: &mut dyn Changes) -> Answer {
-        let removing =
-            self.cluster.members.get(&node).is_some_and(|m| m.standing == Standing::Removing);
-        let placed = |p: &Placement| p.voters.contains(&node) || p.learners.contains(&node);
-        if !removing || self.cluster.placement.values().any(placed) {
+        if !self.cluster.may_forget(node) {
             return Answer::Refused;
         }
         changes.delete(Table::State, &rows::member(node));
@@ -304,10 +305,34 @@ impl Roster {
         if placement.voters.is_empty() || !all.all(known) {
             return Answer::Refused;
         }
+        // Members that are the same already need not move when only the preferred leader changes.
+        let set = |p: &Placement| (sorted(&p.voters), sorted(&p.learners));
+        let known = self.cluster.placement.get(&group);
+        let reached = known.is_some_and(|known| known.reached && set(known) == set(&placement));
+        self.put_placement(group, Placement { reached, ..placement }, changes);
+        Answer::Done
+    }
+
+    fn reached(
+        &mut self,
+        group: GroupId,
+        placement: &Placement,
+        changes: &mut dyn Changes,
+    ) -> Answer {
+        match self.cluster.placement.get(&group) {
+            Some(known) if known.is_same(placement) => {
+                let reached = Placement { reached: true, ..known.clone() };
+                self.put_placement(group, reached, changes);
+                Answer::Done
+            }
+            Some(_) | None => Answer::Refused,
+        }
+    }
+
+    fn put_placement(&mut self, group: GroupId, placement: Placement, changes: &mut dyn Changes) {
         let row = proto::Placement::from(&placement);
         changes.put(Table::State, &rows::place(group), &row.encode_to_vec());
         self.cluster.placement.insert(group, placement);
-        Answer::Done
     }
 
     fn configure(&mut self, configure: Configure, changes: &mut dyn Changes) -> Answer {
@@ -393,6 +418,12 @@ impl Roster {
         self.cluster.level = level;
         Answer::Done
     }
+}
+
+fn sorted(nodes: &[NodeId]) -> Vec<NodeId> {
+    let mut sorted = nodes.to_vec();
+    sorted.sort_unstable();
+    sorted
 }
 
 fn token(row: &proto::JoinToken) -> Token {

@@ -1,34 +1,34 @@
 //! One Raft group, as the rest of the queue sees it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openraft::alias::OneshotReceiverOf;
-use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, InitializeError, RaftError};
 use openraft::impls::{BasicNode, ProgressResponder};
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::TypeConfigExt;
-use openraft::{Config, Instant, Raft, ReadPolicy, SnapshotPolicy, WatchChangeHandle};
-use parking_lot::Mutex;
+use openraft::{Config, Instant, Raft, SnapshotPolicy, WatchChangeHandle};
+use parking_lot::RwLock;
 
 use super::convert::{RaftLogId, log_id};
 use super::log::LogAdapter;
 use super::network::{Factory, Peers};
 use super::state::StateAdapter;
-use super::{AppData, TypeConfig};
+use super::{AppData, TypeConfig, incoming, leadership, recovery};
 use crate::id::{GroupId, NodeId};
 use crate::queue::machine::Answer;
 use crate::queue::store::FatalHook;
 use crate::queue::store::applier::Applier;
+use crate::queue::store::database::Database;
 use crate::queue::store::entry::{LogId, Proposal};
 use crate::queue::store::log::GroupLog;
 use crate::queue::store::reader::Reader;
+use crate::queue::store::snapshot::Staged;
 
 /// A leader stops sending this long before another node could lead.
 const LEASE_MARGIN: Duration = Duration::from_millis(200);
-/// A wait between tries to confirm a new leadership.
-const CONFIRM_EVERY: Duration = Duration::from_millis(20);
 
 /// How long members wait for each other, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -43,15 +43,7 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { heartbeat_ms: 100, election_min_ms: 500, election_max_ms: 1000 }
-    }
-}
-
-impl Timing {
-    /// For a node that has no others to wait for: it is elected at once, and ticks cost time.
-    #[must_use]
-    pub const fn alone() -> Self {
-        Self { heartbeat_ms: 1000, election_min_ms: 4000, election_max_ms: 6000 }
+        Self { heartbeat_ms: 100, election_min_ms: 400, election_max_ms: 600 }
     }
 }
 
@@ -74,7 +66,7 @@ pub(crate) enum ProposeError {
     Stopped,
 }
 
-/// What a group is made from.
+/// What a group is made from, and made again from after its core has failed.
 pub(crate) struct Parts {
     pub group: GroupId,
     pub node: NodeId,
@@ -82,19 +74,26 @@ pub(crate) struct Parts {
     pub log: Arc<GroupLog>,
     pub applier: Applier,
     pub reader: Reader,
+    pub database: Arc<Database>,
     pub peers: Arc<dyn Peers>,
     pub leadership: Arc<dyn Leadership>,
     pub fatal: FatalHook,
 }
 
+pub(super) type GroupRaft = Raft<TypeConfig, StateAdapter>;
+
 /// A running group.
 pub(crate) struct Group {
-    id: GroupId,
-    node: NodeId,
+    pub(super) parts: Parts,
     lease: Duration,
-    log: Arc<GroupLog>,
-    raft: Raft<TypeConfig, StateAdapter>,
-    watch: Mutex<Option<WatchChangeHandle<TypeConfig>>>,
+    core: RwLock<Core>,
+    pub(super) stopping: AtomicBool,
+}
+
+/// Raft at work; replaced as a whole when it has failed.
+pub(super) struct Core {
+    pub(super) raft: GroupRaft,
+    pub(super) watch: Option<WatchChangeHandle<TypeConfig>>,
 }
 
 /// A proposal on its way. Keep it until it is applied.
@@ -130,67 +129,89 @@ impl Proposed {
 impl Group {
     /// Starts the group.
     pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, String> {
-        let id = parts.group;
-        let text = |e: &dyn std::fmt::Display| format!("group {id}: {e}");
-        let config = config(id, parts.timing).validate().map_err(|e| text(&e))?;
-        let lease = Duration::from_millis(config.election_timeout_max);
-        let raft = Raft::new(
-            parts.node.0,
-            Arc::new(config),
-            Factory { group: id, peers: parts.peers },
-            LogAdapter::new(parts.log.clone(), parts.applier.clone()),
-            StateAdapter::new(parts.applier, parts.reader),
-        )
-        .await
-        .map_err(|e| text(&e))?;
-        let watch = watch_leadership(&raft, id, parts.leadership);
-        watch_failure(&raft, id, parts.fatal);
-        let watch = Mutex::new(Some(watch));
-        Ok(Arc::new(Self { id, node: parts.node, lease, log: parts.log, raft, watch }))
+        let lease = Duration::from_millis(parts.timing.election_max_ms);
+        let core = Core::start(&parts).await?;
+        let group = Arc::new(Self {
+            parts,
+            lease,
+            core: RwLock::new(core),
+            stopping: AtomicBool::new(false),
+        });
+        recovery::watch(&group);
+        Ok(group)
+    }
+
+    /// Raft as it is at work now.
+    pub(super) fn raft(&self) -> GroupRaft {
+        self.core.read().raft.clone()
+    }
+
+    /// Puts a new core in the place of one that has failed.
+    pub(super) fn replace(&self, core: Core) -> Core {
+        std::mem::replace(&mut self.core.write(), core)
+    }
+
+    pub(super) fn take_watch(&self) -> Option<WatchChangeHandle<TypeConfig>> {
+        self.core.write().watch.take()
+    }
+
+    /// Writes a snapshot that arrives from another node beside the current state.
+    pub(super) async fn stage(
+        &self,
+        frames: tonic::Streaming<convoy_proto::peer::SnapshotFrame>,
+    ) -> Result<Staged, tonic::Status> {
+        let (applier, database) = (self.parts.applier.clone(), self.parts.database.clone());
+        incoming::stage(frames, applier, database).await
     }
 
     /// Its number.
     pub(crate) const fn id(&self) -> GroupId {
-        self.id
+        self.parts.group
     }
 
     /// Makes this node the only member, unless the group has members already. A group whose only
     /// member is this node elects it at once.
     pub(crate) async fn begin_alone(&self) -> Result<(), String> {
-        let text = |e: &dyn std::fmt::Display| format!("group {}: {e}", self.id);
-        if self.raft.is_initialized().await.map_err(|e| text(&e))? {
-            if self.is_alone() {
-                self.raft.trigger().elect(false).await.map_err(|e| text(&e))?;
-            }
+        let text = |e: &dyn std::fmt::Display| format!("group {}: {e}", self.id());
+        if self.elect_alone().await? {
             return Ok(());
         }
-        let members = std::collections::BTreeMap::from([(self.node.0, BasicNode::default())]);
-        match self.raft.initialize(members).await {
+        let node = self.parts.node.0;
+        let members = std::collections::BTreeMap::from([(node, BasicNode::default())]);
+        match self.raft().initialize(members).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
             Err(error) => Err(text(&error)),
         }
     }
 
+    /// Makes the only member of a group its leader at once. False when the group has no members.
+    pub(crate) async fn elect_alone(&self) -> Result<bool, String> {
+        let text = |e: &dyn std::fmt::Display| format!("group {}: {e}", self.id());
+        let raft = self.raft();
+        let initialized = raft.is_initialized().await.map_err(|e| text(&e))?;
+        if initialized && self.is_alone() {
+            raft.trigger().elect(false).await.map_err(|e| text(&e))?;
+        }
+        Ok(initialized)
+    }
+
     /// Waits until all that was committed before the start is applied.
     pub(crate) async fn recovered(&self, timeout: Duration) -> Result<(), String> {
-        let recovered = self.raft.wait_for_recovery(Some(timeout)).await;
-        recovered.map(drop).map_err(|e| format!("group {}: {e}", self.id))
+        let raft = self.raft();
+        let recovered = raft.wait_for_recovery(Some(timeout)).await;
+        recovered.map(drop).map_err(|e| format!("group {}: {e}", self.id()))
     }
 
-    /// Who leads it, as far as this node knows.
-    pub(crate) fn leader(&self) -> Option<NodeId> {
-        let metrics = self.raft.metrics();
-        metrics.borrow_watched().current_leader.map(NodeId)
-    }
-
-    fn is_alone(&self) -> bool {
-        let mut voters = self.raft.voter_ids();
-        voters.next() == Some(self.node.0) && voters.next().is_none()
+    /// Is this node the only voter?
+    pub(crate) fn is_alone(&self) -> bool {
+        let raft = self.raft();
+        let mut voters = raft.voter_ids();
+        voters.next() == Some(self.parts.node.0) && voters.next().is_none()
     }
 
     /// Does this node lead in `term`, and would no other node lead yet if this one were cut off?
     pub(crate) fn may_send(&self, term: u64) -> bool {
-        let Ok(leader) = self.raft.as_leader() else { return false };
+        let Ok(leader) = self.raft().as_leader() else { return false };
         if leader.term() != term {
             return false;
         }
@@ -211,7 +232,8 @@ impl Group {
         proposal: Proposal,
     ) -> Result<Proposed, ProposeError> {
         let (responder, commit, complete) = ProgressResponder::new();
-        let mut request = self.raft.write(AppData(Arc::new(proposal))).responder(responder);
+        let raft = self.raft();
+        let mut request = raft.write(AppData(Arc::new(proposal))).responder(responder);
         if let Some(term) = term {
             request = request.with_leader(term);
         }
@@ -222,8 +244,9 @@ impl Group {
     /// Removes entries from the front of the log that take more than `limit_bytes` of disk: those
     /// that a snapshot covers already. Entries not covered yet go the next time.
     pub(crate) async fn bound_log(&self, limit_bytes: u64) {
-        let Some(upto) = self.log.beyond(limit_bytes) else { return };
-        let trigger = self.raft.trigger();
+        let Some(upto) = self.parts.log.beyond(limit_bytes) else { return };
+        let raft = self.raft();
+        let trigger = raft.trigger();
         // A group that has stopped needs no bound.
         let _ = trigger.purge_log(upto).await;
         let _ = trigger.snapshot().await;
@@ -231,13 +254,33 @@ impl Group {
 
     /// Stops the group. It does not hand over leadership.
     pub(crate) async fn stop(&self) {
-        let watch = self.watch.lock().take();
-        if let Some(mut watch) = watch {
+        self.stopping.store(true, Ordering::Release);
+        if let Some(mut watch) = self.take_watch() {
             watch.close().await;
         }
-        if let Err(error) = self.raft.shutdown().await {
-            tracing::error!("Group {} did not stop cleanly: {error}", self.id);
+        if let Err(error) = self.raft().shutdown().await {
+            tracing::error!("Group {} did not stop cleanly: {error}", self.id());
         }
+    }
+}
+
+impl Core {
+    /// Starts Raft on what the store has.
+    pub(super) async fn start(parts: &Parts) -> Result<Self, String> {
+        let id = parts.group;
+        let text = |e: &dyn std::fmt::Display| format!("group {id}: {e}");
+        let config = config(id, parts.timing).validate().map_err(|e| text(&e))?;
+        let raft = Raft::new(
+            parts.node.0,
+            Arc::new(config),
+            Factory { group: id, peers: parts.peers.clone() },
+            LogAdapter::new(parts.log.clone(), parts.applier.clone()),
+            StateAdapter::new(parts.applier.clone(), parts.reader.clone()),
+        )
+        .await
+        .map_err(|e| text(&e))?;
+        let watch = leadership::watch(&raft, id, parts.leadership.clone());
+        Ok(Self { raft, watch: Some(watch) })
     }
 }
 
@@ -275,70 +318,4 @@ fn config(group: GroupId, timing: Timing) -> Config {
         allow_log_reversion: None,
         ..Config::default()
     }
-}
-
-fn watch_leadership(
-    raft: &Raft<TypeConfig, StateAdapter>,
-    group: GroupId,
-    leadership: Arc<dyn Leadership>,
-) -> WatchChangeHandle<TypeConfig> {
-    let (started, stopped) = (leadership.clone(), leadership);
-    let raft_of_start = raft.clone();
-    raft.on_leader_change(
-        move |leader| {
-            let (raft, leadership) = (raft_of_start.clone(), started.clone());
-            async move {
-                if confirmed(&raft, leader.term).await {
-                    leadership.gained(group, leader.term);
-                }
-            }
-        },
-        move |_| {
-            let leadership = stopped.clone();
-            async move { leadership.lost(group) }
-        },
-    )
-}
-
-/// Waits until the new leader has applied all that earlier leaders committed; false when it is
-/// not the leader any more.
-async fn confirmed(raft: &Raft<TypeConfig, StateAdapter>, term: u64) -> bool {
-    loop {
-        match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(_) if has_applied_own_term(raft, term) => return true,
-            Ok(_) => {}
-            Err(RaftError::Fatal(_)) => return false,
-            Err(RaftError::APIError(_)) => {}
-        }
-        if raft.as_leader().ok().map(|leader| leader.term()) != Some(term) {
-            return false;
-        }
-        tokio::time::sleep(CONFIRM_EVERY).await;
-    }
-}
-
-/// True once an entry of this term is applied: the leader's first entry stands after all that was
-/// in the log before, which a restarted node may not know to be committed until then.
-fn has_applied_own_term(raft: &Raft<TypeConfig, StateAdapter>, term: u64) -> bool {
-    let metrics = raft.metrics();
-    let applied = metrics.borrow_watched().last_applied.clone();
-    applied.is_some_and(|applied| log_id(&applied).term == term)
-}
-
-/// Tells the node when the core of a group dies without being stopped.
-fn watch_failure(raft: &Raft<TypeConfig, StateAdapter>, group: GroupId, fatal: FatalHook) {
-    let mut metrics = raft.metrics();
-    tokio::spawn(async move {
-        loop {
-            let state = metrics.borrow_and_update().running_state.clone();
-            match state {
-                Ok(()) => {}
-                Err(Fatal::Stopped) => return,
-                Err(error) => return fatal.report(&format!("group {group}: {error}")),
-            }
-            if metrics.changed().await.is_err() {
-                return;
-            }
-        }
-    });
 }

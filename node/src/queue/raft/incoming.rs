@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use convoy_proto::peer::snapshot_frame::{Frame, Head};
 use convoy_proto::peer::SnapshotFrame;
+use convoy_proto::peer::snapshot_frame::{Frame, Head};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tonic::Status;

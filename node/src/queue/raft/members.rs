@@ -13,29 +13,18 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::impls::BasicNode;
 use openraft::raft::Precondition;
 use openraft::type_config::TypeConfigExt;
-use openraft::{ChangeMembers, RaftMetrics};
+use openraft::{ChangeMembers, Instant as _, RaftMetrics};
 
 use super::TypeConfig;
 use super::group::Group;
 use crate::id::NodeId;
 use crate::queue::cluster::Placement;
-use crate::queue::model::GroupFigures;
+use crate::queue::model::{GroupFigures, Moved};
 
 /// A replica that lacks more entries does not vote yet, and is not made the leader.
 const LAG: u64 = 200;
 /// A replica that has not been heard of for longer is not made the leader.
 const SILENCE: Duration = Duration::from_secs(1);
-
-/// How far a group is from where it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Moved {
-    /// It is there.
-    There,
-    /// A step was made.
-    Step(String),
-    /// Something must happen first.
-    Waiting(String),
-}
 
 type Membership = Arc<StoredMembershipOf<TypeConfig>>;
 
@@ -64,6 +53,11 @@ impl Group {
     pub(crate) fn leader(&self) -> Option<NodeId> {
         let metrics = self.raft().metrics();
         metrics.borrow_watched().current_leader.map(NodeId)
+    }
+
+    /// Does another node lead it?
+    pub(crate) fn is_led_elsewhere(&self) -> bool {
+        self.leader().is_some_and(|node| node != self.parts.node)
     }
 
     /// How it stands here.

@@ -6,9 +6,16 @@
 
 mod convert;
 pub mod group;
+mod incoming;
+mod leadership;
 mod log;
+pub(crate) mod members;
 mod network;
+mod outgoing;
+mod recovery;
+mod service;
 mod state;
+mod wire;
 
 #[cfg(test)]
 mod suite_test;
@@ -16,7 +23,9 @@ mod suite_test;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use network::MESSAGE_BYTES;
 pub use network::{Alone, Peers};
+pub(crate) use service::RaftService;
 
 use crate::queue::machine::Answer;
 use crate::queue::store::entry::Proposal;

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use convoy_proto::peer::snapshot_frame::{End, Frame, Head};
 use convoy_proto::peer::SnapshotFrame;
+use convoy_proto::peer::snapshot_frame::{End, Frame, Head};
 use openraft::alias::SnapshotOf;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -32,11 +32,7 @@ pub(super) fn frames(
     let SnapshotData::Live(source) = snapshot.snapshot else {
         return Err(io::Error::other("a received snapshot is not sent on"));
     };
-    let head = Head {
-        group: group.0,
-        vote: Some(convert::vote(vote)),
-        applied: Some(applied),
-    };
+    let head = Head { group: group.0, vote: Some(convert::vote(vote)), applied: Some(applied) };
     let (tx, rx) = mpsc::channel(FRAMES);
     // Reading the database blocks.
     tokio::task::spawn_blocking(move || {

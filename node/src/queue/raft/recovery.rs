@@ -10,8 +10,8 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::Fatal;
 
-use super::group::{Core, Group};
 use super::TypeConfig;
+use super::group::{Core, Group};
 use crate::clock::{Instant, monotonic};
 
 /// Cores made anew within [`PERIOD`] before the node gives up.

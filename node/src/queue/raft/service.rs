@@ -85,7 +85,8 @@ impl RaftService {
     pub(crate) async fn vote(&self, request: peer::VoteRequest) -> Result<peer::VoteReply, Status> {
         let raft = self.group(request.group)?.raft();
         let read = wire::read_vote_request(&request).map_err(unreadable)?;
-        let reply = if request.pre_vote { raft.pre_vote(read).await } else { raft.vote(read).await };
+        let reply =
+            if request.pre_vote { raft.pre_vote(read).await } else { raft.vote(read).await };
         reply.map(|reply| wire::vote_reply(&reply)).map_err(stopped)
     }
 

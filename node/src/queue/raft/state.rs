@@ -13,12 +13,20 @@ use super::convert::{
 use super::{Answers, TypeConfig};
 use crate::queue::store::applier::{Applier, ApplyEntry, Respond};
 use crate::queue::store::reader::Reader;
-use crate::queue::store::snapshot::SnapshotSource;
+use crate::queue::store::snapshot::{SnapshotSource, Staged};
 
 /// Entries that are applied in one batch.
 const APPLY_ENTRIES: usize = 256;
 /// Bytes of entries that are applied in one batch.
 const APPLY_BYTES: usize = 8 << 20;
+
+/// A snapshot as openraft hands it around.
+pub(crate) enum SnapshotData {
+    /// A moment of this node's state, to be read.
+    Live(SnapshotSource),
+    /// A state that came from another node and is wholly written beside the current one.
+    Staged(Staged),
+}
 
 /// Applies entries, and gives and takes snapshots.
 #[derive(Clone)]
@@ -32,27 +40,25 @@ impl StateAdapter {
         Self { applier, reader }
     }
 
-    async fn snapshot(&self) -> io::Result<SnapshotOf<TypeConfig, SnapshotSource>> {
+    async fn snapshot(&self) -> io::Result<SnapshotOf<TypeConfig, SnapshotData>> {
         let applier = self.applier.clone();
         let source = self.reader.read(move |db| applier.snapshot(db)).await.map_err(io_error)?;
         let (last_log_id, last_membership) = raft_applied(Some(&source.applied))?;
         let meta = RaftSnapshotMeta { last_log_id, last_membership };
-        Ok(Snapshot { meta, snapshot: source })
+        Ok(Snapshot { meta, snapshot: SnapshotData::Live(source) })
     }
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for StateAdapter {
-    type SnapshotData = SnapshotSource;
+    type SnapshotData = SnapshotData;
 
-    async fn build_snapshot(
-        &mut self,
-    ) -> Result<SnapshotOf<TypeConfig, SnapshotSource>, io::Error> {
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, SnapshotData>, io::Error> {
         self.snapshot().await
     }
 }
 
 impl RaftStateMachine<TypeConfig> for StateAdapter {
-    type SnapshotData = SnapshotSource;
+    type SnapshotData = SnapshotData;
     type SnapshotBuilder = Self;
 
     async fn applied_state(
@@ -92,17 +98,22 @@ impl RaftStateMachine<TypeConfig> for StateAdapter {
     async fn install_snapshot(
         &mut self,
         meta: &RaftSnapshotMeta,
-        snapshot: SnapshotSource,
+        snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
-        let applier = self.applier.clone();
-        let stage = self.reader.read(move |db| applier.stage(db, &snapshot));
-        let staged = stage.await.map_err(io_error)?;
+        let staged = match snapshot {
+            SnapshotData::Staged(staged) => staged,
+            SnapshotData::Live(source) => {
+                let applier = self.applier.clone();
+                let stage = self.reader.read(move |db| applier.stage(db, &source));
+                stage.await.map_err(io_error)?
+            }
+        };
         self.applier.install(applied(meta), staged).await.map_err(io_error)
     }
 
     async fn get_current_snapshot(
         &mut self,
-    ) -> Result<Option<SnapshotOf<TypeConfig, SnapshotSource>>, io::Error> {
+    ) -> Result<Option<SnapshotOf<TypeConfig, SnapshotData>>, io::Error> {
         let snapshot = self.snapshot().await?;
         Ok(snapshot.meta.last_log_id.is_some().then_some(snapshot))
     }

@@ -272,12 +272,8 @@ mod tests {
         ];
         let mut vote = openraft::Vote::new(3, 2);
         vote.committed = true;
-        let request = AppendRequest {
-            vote,
-            prev_log_id: Some(at(7)),
-            entries,
-            leader_commit: Some(at(6)),
-        };
+        let request =
+            AppendRequest { vote, prev_log_id: Some(at(7)), entries, leader_commit: Some(at(6)) };
         let read = read_append_request(append_request(GroupId(4), &request)).unwrap();
         assert_eq!(format!("{read}"), format!("{request}"));
         let stored: Vec<_> = read.entries.iter().map(convert::entry).collect();

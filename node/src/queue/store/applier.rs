@@ -153,6 +153,11 @@ impl Applier {
         Ok(staged)
     }
 
+    /// Begins to take in a snapshot piece by piece. Blocks.
+    pub(crate) fn begin_staging(&self, database: &Database) -> Result<Staged, StoreError> {
+        Staged::begin(database, self.shared.group, &self.shared.staging)
+    }
+
     /// Replaces the state by a snapshot.
     pub(crate) async fn install(
         &self,
@@ -230,6 +235,9 @@ impl Worker {
     }
 
     fn apply(&mut self, entries: Vec<ApplyEntry>) -> Result<(), MachineError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         let mut applied = self.shared.applied.lock().clone().unwrap_or_default();
         let prefix = keys::state(self.group, self.epoch);
         let mut overlay = Overlay::new(&self.database, prefix);

@@ -112,6 +112,11 @@ impl GroupLog {
         Ok(())
     }
 
+    /// Waits until all that was appended before is on stable storage.
+    pub(crate) async fn settled(&self) -> Result<(), StoreError> {
+        self.committer.write(self.group, Write::Append(Vec::new())).await
+    }
+
     /// Adds entries that follow the last one. They can be read at once; `done` is called when they
     /// are on stable storage.
     pub(crate) fn append(&self, entries: Vec<LogEntry>, done: Done) -> Result<(), StoreError> {
