@@ -11,3 +11,5 @@ pub mod transport;
 
 #[cfg(test)]
 mod cluster_test;
+#[cfg(test)]
+pub(crate) mod fixture;

@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 
+use super::machine::{
+    Answer, Changes, Committed, LiveBodies, Machine, MachineError, Table, View, no_bodies,
+};
 use super::model::{RecipientResult, Report, Submission};
 use crate::clock::Timestamp;
 use crate::id::{Locator, MessageId, QueueName};
@@ -10,7 +13,35 @@ use crate::message::{
 };
 use crate::smtp::address::{Address, ReversePath};
 
-pub(super) fn envelope(id: u128, recipients: &[&str]) -> Envelope {
+pub(crate) use super::store::fixture::SIZES;
+
+/// Keeps the last payload.
+pub(crate) struct Last;
+
+impl Machine for Last {
+    fn opened(&mut self, _view: &dyn View) -> Result<(), MachineError> {
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        entry: &Committed,
+        changes: &mut dyn Changes,
+    ) -> Result<Vec<Answer>, MachineError> {
+        changes.put(Table::State, b"last", &entry.payload);
+        Ok(Vec::new())
+    }
+
+    fn written(&mut self) -> Result<(), MachineError> {
+        Ok(())
+    }
+
+    fn live_bodies(&self) -> LiveBodies {
+        no_bodies
+    }
+}
+
+pub(crate) fn envelope(id: u128, recipients: &[&str]) -> Envelope {
     let recipient = |address: &&str| {
         let address = Address::parse(address).unwrap();
         let queue = QueueName { domain: address.domain_key(), vmta: "v1".to_owned() };
@@ -33,11 +64,11 @@ pub(super) fn envelope(id: u128, recipients: &[&str]) -> Envelope {
     }
 }
 
-pub(super) fn record(kind: RecordType) -> Record {
+pub(crate) fn record(kind: RecordType) -> Record {
     Record::new(kind, Timestamp(5))
 }
 
-pub(super) fn submission(id: u128, recipients: &[&str], body: impl Into<Bytes>) -> Submission {
+pub(crate) fn submission(id: u128, recipients: &[&str], body: impl Into<Bytes>) -> Submission {
     let body = body.into();
     let mut envelope = envelope(id, recipients);
     envelope.size_bytes = body.len() as u64;
@@ -45,7 +76,7 @@ pub(super) fn submission(id: u128, recipients: &[&str], body: impl Into<Bytes>) 
     Submission { envelope, body, records }
 }
 
-pub(super) fn outcome(class: Class) -> Outcome {
+pub(crate) fn outcome(class: Class) -> Outcome {
     Outcome {
         class,
         status: Status(2, 0, 0),
@@ -55,7 +86,7 @@ pub(super) fn outcome(class: Class) -> Outcome {
     }
 }
 
-pub(super) fn result(recipient: u16, class: Class) -> RecipientResult {
+pub(crate) fn result(recipient: u16, class: Class) -> RecipientResult {
     let kind = match class {
         Class::Delivered => RecordType::Delivery,
         Class::Bounced => RecordType::Bounce,
@@ -70,6 +101,6 @@ pub(super) fn result(recipient: u16, class: Class) -> RecipientResult {
     }
 }
 
-pub(super) fn report(locator: Locator, results: Vec<RecipientResult>) -> Report {
+pub(crate) fn report(locator: Locator, results: Vec<RecipientResult>) -> Report {
     Report { locator, results, notice: None }
 }

@@ -176,7 +176,7 @@ impl Queue {
             .map_err(|e| QueueError::Group(e.to_string()))??;
         peers.learn(&addresses(&opened.meta.cluster.borrow()));
         let mut members = BTreeMap::new();
-        let mut groups = BTreeMap::new();
+        let (mut groups, mut alone) = (BTreeMap::new(), Vec::new());
         for (id, log, applier) in opened.groups {
             let parts = Parts {
                 group: id,
@@ -191,16 +191,14 @@ impl Queue {
                 fatal: opened.fatal.clone(),
             };
             let group = Group::start(parts).await.map_err(QueueError::Group)?;
-            if founder {
-                group.begin_alone().await.map_err(QueueError::Group)?;
-            } else {
-                group.elect_alone().await.map_err(QueueError::Group)?;
+            if group.begin(founder).await.map_err(QueueError::Group)? {
+                alone.push(group.clone());
             }
             let proposer = Proposer::start(group.clone());
             groups.insert(id, group.clone());
             members.insert(id, Member { group, proposer, epoch: applier.epoch() });
         }
-        for group in groups.values().filter(|group| group.is_alone()) {
+        for group in &alone {
             group.recovered(RECOVERY).await.map_err(QueueError::Group)?;
         }
         let (pressure_tx, pressure) = watch::channel(Pressure::Normal);
@@ -223,7 +221,7 @@ impl Queue {
             threads: opened.threads,
             housekeeping: Mutex::default(),
         });
-        queue.lead().await?;
+        queue.lead(&alone).await?;
         *queue.housekeeping.lock() = vec![
             housekeeping::watch_pressure(opened.reader, dir, room, pressure_tx),
             housekeeping::expire(Arc::downgrade(&queue)),
@@ -233,12 +231,10 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Waits until this node leads every group whose only member it is.
-    async fn lead(&self) -> Result<(), QueueError> {
-        let alone = self.groups.values().filter(|group| group.is_alone());
-        let mine: Vec<GroupId> = alone.map(|group| group.id()).collect();
+    /// Waits until this node leads the groups whose only voter it is.
+    async fn lead(&self, alone: &[Arc<Group>]) -> Result<(), QueueError> {
         let led = async {
-            while !mine.iter().all(|group| self.index.term(*group).is_some()) {
+            while !alone.iter().all(|group| self.index.term(group.id()).is_some()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -279,7 +275,7 @@ impl Queue {
 
     /// Purges logs that take more than their share of the disk; on a full disk, all that they
     /// can do without.
-    pub(super) async fn bound_logs(&self) {
+    pub(crate) async fn bound_logs(&self) {
         let full = matches!(*self.pressure.borrow(), Pressure::DiskFull { .. });
         let log_bytes = if full { 0 } else { self.log_bytes };
         let share = log_bytes / self.members.len().max(1) as u64;

@@ -37,6 +37,6 @@ pub use standing::free_bytes;
 #[cfg(test)]
 mod crash_test;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod queue_test;

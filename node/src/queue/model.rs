@@ -201,6 +201,8 @@ pub struct GroupFigures {
     pub voters: BTreeSet<NodeId>,
     /// Replicas that do not.
     pub learners: BTreeSet<NodeId>,
+    /// Index of the first entry of the log here.
+    pub first: u64,
     /// Index of the last entry of the log here.
     pub last: u64,
     /// Index up to which entries are known to be committed.

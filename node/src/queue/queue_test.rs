@@ -9,9 +9,8 @@ use tempfile::TempDir;
 
 use super::door::{Inbox, Inspect, Outbox, Propose, ReportError, Work};
 use super::fixture;
-use super::machine::{
-    Answer, BodyPart, Changes, Committed, LiveBodies, Machine, MachineError, Table, View, no_bodies,
-};
+use super::fixture::Last;
+use super::machine::BodyPart;
 use super::model::{
     Accepted, Operation, OutboxPosition, Pressure, Submission, SubmitError, Switches, Target, Wake,
 };
@@ -26,32 +25,6 @@ use crate::id::{GroupId, Locator, NodeId, QueueName};
 use crate::message::{Class, RecordType};
 
 const FOREVER: Timestamp = Timestamp(u64::MAX - 1);
-
-/// Keeps the last payload.
-struct Last;
-
-impl Machine for Last {
-    fn opened(&mut self, _view: &dyn View) -> Result<(), MachineError> {
-        Ok(())
-    }
-
-    fn apply(
-        &mut self,
-        entry: &Committed,
-        changes: &mut dyn Changes,
-    ) -> Result<Vec<Answer>, MachineError> {
-        changes.put(Table::State, b"last", &entry.payload);
-        Ok(Vec::new())
-    }
-
-    fn written(&mut self) -> Result<(), MachineError> {
-        Ok(())
-    }
-
-    fn live_bodies(&self) -> LiveBodies {
-        no_bodies
-    }
-}
 
 pub(super) fn options(dir: &Path, partitions: u32) -> QueueOptions {
     QueueOptions {

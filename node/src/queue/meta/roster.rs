@@ -154,10 +154,9 @@ impl Roster {
             Kind::BrokenTls(broken) => self.broken_tls(at, broken, changes)?,
             Kind::RaiseLevel(raise) => self.raise_level(raise.level, changes),
         };
-        if answer != Answer::Refused {
-            self.cluster.index = at.index;
-            self.changed = true;
-        }
+        // Also a change that is refused may have let tokens expire.
+        self.cluster.index = at.index;
+        self.changed = true;
         Ok(answer)
     }
 

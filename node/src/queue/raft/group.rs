@@ -169,30 +169,28 @@ impl Group {
         self.parts.group
     }
 
-    /// Makes this node the only member, unless the group has members already. A group whose only
-    /// member is this node elects it at once.
-    pub(crate) async fn begin_alone(&self) -> Result<(), String> {
-        let text = |e: &dyn std::fmt::Display| format!("group {}: {e}", self.id());
-        if self.elect_alone().await? {
-            return Ok(());
-        }
-        let node = self.parts.node.0;
-        let members = std::collections::BTreeMap::from([(node, BasicNode::default())]);
-        match self.raft().initialize(members).await {
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
-            Err(error) => Err(text(&error)),
-        }
-    }
-
-    /// Makes the only member of a group its leader at once. False when the group has no members.
-    pub(crate) async fn elect_alone(&self) -> Result<bool, String> {
+    /// Elects this node at once where it is the only voter; true if it is. A group without members
+    /// gets this node as its only one, if it may found a cluster.
+    pub(crate) async fn begin(&self, founder: bool) -> Result<bool, String> {
         let text = |e: &dyn std::fmt::Display| format!("group {}: {e}", self.id());
         let raft = self.raft();
-        let initialized = raft.is_initialized().await.map_err(|e| text(&e))?;
-        if initialized && self.is_alone() {
+        let node = self.parts.node.0;
+        let voters = raft
+            .with_raft_state(|state| state.membership_state.effective().voter_ids().collect())
+            .await;
+        let voters: Vec<u64> = voters.map_err(|e| text(&e))?;
+        if voters == [node] {
             raft.trigger().elect(false).await.map_err(|e| text(&e))?;
+            return Ok(true);
         }
-        Ok(initialized)
+        if !founder || !voters.is_empty() {
+            return Ok(false);
+        }
+        let members = std::collections::BTreeMap::from([(node, BasicNode::default())]);
+        match raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(true),
+            Err(error) => Err(text(&error)),
+        }
     }
 
     /// Waits until all that was committed before the start is applied.

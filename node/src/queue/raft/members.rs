@@ -77,6 +77,7 @@ impl Group {
             term: metrics.current_term,
             voters: membership.voter_ids().map(NodeId).collect(),
             learners: membership.membership().learner_ids().map(NodeId).collect(),
+            first: index(&metrics.purged) + 1,
             last: metrics.last_log_index.unwrap_or(0),
             committed: index(&metrics.local_committed),
             applied: index(&metrics.last_applied),

@@ -75,8 +75,5 @@ async fn rebuild(group: &Arc<Group>) -> Result<(), String> {
     group.parts.applier.apply(Vec::new()).await.map_err(|e| text(&e))?;
     let core = Core::start(&group.parts).await?;
     drop(group.replace(core));
-    if group.is_alone() {
-        group.elect_alone().await?;
-    }
-    Ok(())
+    group.begin(false).await.map(drop)
 }

@@ -254,7 +254,6 @@ mod tests {
     use bytes::Bytes;
     use openraft::entry::RaftEntry;
     use openraft::impls::EntryPayload;
-    use openraft::vote::RaftLeaderId;
 
     use super::*;
     use crate::queue::raft::AppData;
