@@ -302,7 +302,9 @@ impl Connection {
                 if changed.is_err() || phase == Phase::Ending {
                     return Step::End(End::Lost);
                 }
-                self.server.drain();
+                if phase != Phase::Running {
+                    self.server.drain();
+                }
             }
         }
         Step::On

@@ -451,6 +451,24 @@ fn a_drain_finishes_transactions_and_ends_the_rest() {
 }
 
 #[test]
+fn a_node_that_declines_answers_421_until_it_accepts_again() {
+    system(async {
+        let site = Site::start(LISTENER);
+        let (mut idle, mut busy) = (site.greeted().await, site.greeted().await);
+        busy.envelope().await;
+        site.ingress.decline(true);
+        idle.expect("421 4.3.2").await;
+        busy.command("DATA", "354").await;
+        busy.command("text\r\n.", "250").await;
+        busy.expect("421 4.3.2").await;
+        let mut refused = site.connect(0).await;
+        refused.expect("421 4.3.2").await;
+        site.ingress.decline(false);
+        site.greeted().await.envelope().await;
+    });
+}
+
+#[test]
 fn a_drain_ends_clients_that_do_not_go_on() {
     system(async {
         let site = Site::start(LISTENER);

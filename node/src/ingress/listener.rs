@@ -138,11 +138,17 @@ impl Acceptor {
 
     fn hand_over(&self, stream: std::net::TcpStream, peer: SocketAddr, turn: usize) {
         let listener = self.state.load_full();
+        if self.shared.declines() {
+            if !listener.settings.immediate_tls {
+                refuse(&stream, "this server takes no mail now, try another one");
+            }
+            return;
+        }
         let total_max = self.shared.config.load().server.total_max_smtp_in;
         let Some(permit) = self.shared.admission.connection(total_max) else {
             // In clear only: a client that expects TLS understands nothing else.
             if !listener.settings.immediate_tls {
-                refuse(&stream);
+                refuse(&stream, "too many connections, try again later");
             }
             return;
         };
@@ -159,9 +165,9 @@ impl Acceptor {
 
 /// Says that there is no place. The buffer of a new socket takes the line at once; if it does not,
 /// the client sees the connection closed, which says the same.
-fn refuse(mut stream: &std::net::TcpStream) {
+fn refuse(mut stream: &std::net::TcpStream, why: &'static str) {
     let mut line = bytes::BytesMut::new();
-    Reply::new(421, 3, 2, "too many connections, try again later").write(&mut line);
+    Reply::new(421, 3, 2, why).write(&mut line);
     let _ = std::io::Write::write(&mut stream, &line);
     let _ = stream.shutdown(std::net::Shutdown::Write);
 }

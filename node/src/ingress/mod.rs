@@ -185,6 +185,21 @@ impl Ingress {
         Arc::clone(&self.shared.counters)
     }
 
+    /// Answers new connections `421`, and ends open ones after their transaction, until it is told
+    /// to accept mail again. Listeners stay open.
+    pub fn decline(&self, declining: bool) {
+        self.phase.send_if_modified(|phase| {
+            let next = match (*phase, declining) {
+                (Phase::Running, true) => Phase::Declining,
+                (Phase::Declining, false) => Phase::Running,
+                (other, _) => other,
+            };
+            let changed = *phase != next;
+            *phase = next;
+            changed
+        });
+    }
+
     /// Stops listening, lets connections finish their transactions, answers `421`; ends what is
     /// left after `grace`.
     pub async fn drain(&self, grace: Duration) {

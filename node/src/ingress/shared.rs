@@ -44,6 +44,8 @@ impl Default for Patience {
 pub(super) enum Phase {
     /// Serve.
     Running,
+    /// Finish transactions, then end; new connections are refused until further notice.
+    Declining,
     /// Finish transactions, then end.
     Draining,
     /// End now.
@@ -101,6 +103,11 @@ impl Shared {
             patience,
             connections: AtomicU64::new(0),
         }
+    }
+
+    /// Are new connections refused for now?
+    pub(super) fn declines(&self) -> bool {
+        *self.phase.borrow() == Phase::Declining
     }
 
     /// The number of the next connection, as logs show it.
