@@ -24,6 +24,8 @@ pub struct Cluster {
     pub identity: Option<Identity>,
     /// Members by number.
     pub members: BTreeMap<NodeId, Member>,
+    /// The number of the next member. Smaller numbers were given, and are never given again.
+    pub next_node: u64,
     /// Join tokens that are not spent, by SHA-256.
     pub tokens: BTreeMap<[u8; 32], Token>,
     /// Where groups should be. Groups without an entry stay where they are.

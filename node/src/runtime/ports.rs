@@ -20,7 +20,7 @@ use crate::config;
 use crate::config::settings::{Lookup, VirtualMta};
 use crate::dns::Resolve;
 use crate::id::NodeId;
-use crate::queue::{self, door::Inbox as _};
+use crate::queue::{self, door::Inbox as _, door::Meta as _};
 use crate::runtime::check;
 
 /// The ports of a node.
@@ -31,6 +31,7 @@ pub(super) fn of(parts: &Arc<Parts>, dns: Arc<dyn Resolve>, monitor: Arc<Monitor
         delivery: Arc::new(super::delivery_port::Port(Arc::clone(parts))),
         accounting: Arc::new(Accounts(Arc::clone(parts))),
         runtime: Arc::new(Runtime(Arc::clone(parts))),
+        founding: Arc::new(super::founding::Port(Arc::clone(parts))),
         dns,
         monitor,
         switching: tokio::sync::Mutex::new(()),
@@ -104,7 +105,7 @@ impl RuntimePort for Runtime {
             term: term.unwrap_or_default(),
         });
         NodeFigures {
-            node: NodeId(1),
+            node: parts.queue.me(),
             host_name: config.server.host_name.clone(),
             most_inbound: config.server.total_max_smtp_in,
             most_outbound: config.server.total_max_smtp_out,
