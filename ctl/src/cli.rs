@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::cluster::Cluster;
 use crate::format::parse_duration;
 
 const ABOUT: &str = "Administers a Convoy node";
@@ -19,8 +20,12 @@ Exit codes:
   2  wrong usage
   3  the node cannot be reached
 
+From another machine, --node and --credentials (or MTACTL_NODE and MTACTL_CREDENTIALS) reach the
+cluster listener of any node, with credentials that `mtactl cluster operator` made.
+
 Examples:
   mtactl status
+  mtactl --node mx1.example.com:2526 --credentials anna.pem status
   mtactl show topqueues --maxitems 5
   mtactl --json show queues '*/customer1'";
 
@@ -33,6 +38,14 @@ pub(crate) struct Cli {
     #[arg(long, global = true, env = "MTACTL_SOCKET", hide_env = true, value_name = "PATH")]
     #[arg(default_value = "/run/convoy/mtad.sock")]
     pub(crate) socket: PathBuf,
+
+    /// Cluster listener of a node, in place of the socket; MTACTL_NODE sets it too
+    #[arg(long, global = true, env = "MTACTL_NODE", hide_env = true, value_name = "HOST:PORT")]
+    pub(crate) node: Option<String>,
+
+    /// File with certificate, key and authority for --node; MTACTL_CREDENTIALS sets it too
+    #[arg(long, global = true, env = "MTACTL_CREDENTIALS", hide_env = true, value_name = "FILE")]
+    pub(crate) credentials: Option<PathBuf>,
 
     /// Print one JSON object instead of text: {"status":"success","data":...}
     #[arg(long, global = true)]
@@ -111,6 +124,10 @@ pub(crate) enum Command {
     /// Hand all partitions over to other nodes and accept no more mail
     #[command(after_help = "Examples:\n  mtactl drain && systemctl stop mtad")]
     Drain,
+    /// Make a cluster and let nodes and operators into it
+    #[command(subcommand, infer_subcommands = true)]
+    #[command(after_help = "Examples:\n  mtactl cluster init\n  mtactl cluster token --help")]
+    Cluster(Cluster),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:\n  mtactl completions bash > \
                             /etc/bash_completion.d/mtactl")]
@@ -496,6 +513,13 @@ mod tests {
             ("set queue --mode=normal a.com/b", true),
             ("config check -", true),
             ("pause queue", false),
+            ("cluster init --address mx1.example.com:2526", true),
+            ("cluster token --ttl 1h --replaces n3", true),
+            ("cluster token --replaces 3", true),
+            ("cluster token --replaces third", false),
+            ("cluster operator anna --role admin --ttl 30d", true),
+            ("cluster operator anna", false),
+            ("--node mx1:2526 --credentials anna.pem status", true),
             ("nonsense", false),
         ] {
             let arguments = ["mtactl"].into_iter().chain(line.split(' '));

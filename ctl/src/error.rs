@@ -1,7 +1,6 @@
 //! What can go wrong, and the exit code that says so to scripts.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tonic::{Code, Status};
@@ -9,9 +8,9 @@ use tonic::{Code, Status};
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Nobody answers on the socket.
-    #[error("cannot reach mtad at {}: {reason}", path.display())]
-    Unreachable { path: PathBuf, reason: String },
+    /// Nobody answers on the socket or the cluster listener.
+    #[error("cannot reach mtad at {place}: {reason}")]
+    Unreachable { place: String, reason: String },
     /// The node answered with an error.
     #[error("{}", explain(.0))]
     Refused(Box<Status>),

@@ -1,9 +1,13 @@
 //! Names of things that travel between modules and nodes.
 
+mod peer;
+
 use std::fmt;
 use std::str::FromStr;
 
 use crate::clock::Timestamp;
+
+pub use peer::{Peer, Role, UnknownRole};
 
 /// A Raft group of the cluster.
 ///

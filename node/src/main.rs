@@ -17,6 +17,16 @@ struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "/etc/convoy/config")]
     config: PathBuf,
 
+    /// Become a member of a cluster through this member of it, then run. A node that is a member
+    /// already just runs. MTAD_JOIN sets it too.
+    #[arg(long, value_name = "HOST:PORT", env = "MTAD_JOIN", hide_env = true)]
+    join: Option<String>,
+
+    /// What `mtactl cluster token` printed, for --join. MTAD_TOKEN sets it too, and is not seen in
+    /// the list of processes.
+    #[arg(long, value_name = "TOKEN", env = "MTAD_TOKEN", hide_env = true)]
+    token: Option<String>,
+
     /// Check a configuration and the files it names, show every error, and exit.
     #[arg(long, value_name = "FILE", exclusive = true)]
     check_config: Option<PathBuf>,
@@ -37,6 +47,7 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   mtad --check-config /etc/pmta/config
   mtad --config /etc/convoy/config
+  mtad --config /etc/convoy/config --join mx1.example.com:2526 --token cj1-...
   mtad --describe require-starttls
   mtad --list-ciphers 'HIGH:!ADH:@STRENGTH'
 
@@ -63,7 +74,9 @@ fn main() -> ExitCode {
     } else if let Some(page) = arguments.manual {
         print_manual(page)
     } else {
-        runtime::run(&arguments.config)
+        let token = arguments.token;
+        let join = arguments.join.map(|address| runtime::JoinWith { address, token });
+        runtime::run(&arguments.config, join)
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

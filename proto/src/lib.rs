@@ -26,6 +26,7 @@ mod convoy {
     packages! {
         accounting: "convoy.accounting.v1",
         admin: "convoy.admin.v1",
+        join: "convoy.join.v1",
         peer: "convoy.peer.v1",
         storage: "convoy.storage.v1",
     }
@@ -35,6 +36,8 @@ mod convoy {
 pub use convoy::accounting::v1 as accounting;
 /// `convoy.admin.v1`: what `mtactl` asks of a node.
 pub use convoy::admin::v1 as admin;
+/// `convoy.join.v1`: how a new node becomes a member.
+pub use convoy::join::v1 as join;
 /// `convoy.peer.v1`: Raft and commands between nodes.
 pub use convoy::peer::v1 as peer;
 /// `convoy.storage.v1`: what a node keeps on disk and carries in log entries.

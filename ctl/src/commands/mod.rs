@@ -1,6 +1,7 @@
 //! One file per group of commands: ask the node, render the answer.
 
 mod acct;
+pub(crate) mod cluster;
 mod config;
 mod diagnose;
 mod message;
@@ -14,7 +15,7 @@ mod totals;
 mod upkeep;
 
 use crate::cli::{Acct, Cli, Command, Config, Rotate, Show, Sort};
-use crate::client::connect;
+use crate::client::{Target, connect};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -25,7 +26,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output) -> Done {
     let client = match &cli.command {
         Command::Completions { shell } => return shell::completions(*shell, output),
         Command::Man => return shell::manual(output),
-        _ => connect(&cli.socket).await?,
+        _ => connect(&Target::of(cli.socket, cli.node, cli.credentials)?).await?,
     };
     match cli.command {
         Command::Status | Command::Show(Show::Status) => status::status(client, output).await,
@@ -59,6 +60,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output) -> Done {
         Command::Resolve(options) => diagnose::resolve(client, output, options).await,
         Command::Clear(what) => upkeep::clear(client, output, what).await,
         Command::Reset(what) => upkeep::reset(client, output, what).await,
+        Command::Cluster(what) => cluster::run(client, output, what).await,
         Command::Drain => upkeep::drain(client, output).await,
         // Answered above, without a node.
         Command::Completions { .. } | Command::Man => Ok(()),

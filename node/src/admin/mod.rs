@@ -6,6 +6,8 @@
 //!
 //! [`Inspect`]: crate::queue::door::Inspect
 
+pub mod access;
+mod cluster;
 mod filter;
 pub mod monitor;
 mod operate;

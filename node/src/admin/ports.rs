@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 use super::window::Tally;
 use crate::clock::Timestamp;
 use crate::config::settings::Lookup;
-use crate::id::{NodeId, QueueName};
+use crate::id::{NodeId, QueueName, Role};
 use crate::queue::model::Pressure;
 
 /// Why something was not done, in a sentence for the operator.
@@ -284,4 +285,42 @@ pub trait RuntimePort: Send + Sync + 'static {
 
     /// Stops accepting and hands all partitions over; the node goes on running.
     fn drain(&self) -> BoxFuture<'_, Result<Drained, Refusal>>;
+}
+
+/// A cluster that was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Founded {
+    /// Its name.
+    pub cluster: String,
+    /// `HOST:PORT` of this node, as the others are told.
+    pub address: String,
+}
+
+/// A way in: for one node, or for an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// The token, or the credentials as PEM.
+    pub text: String,
+    /// Not good any more from then on.
+    pub expires_at: Timestamp,
+}
+
+/// Making a cluster, and letting others in.
+pub trait FoundingPort: Send + Sync + 'static {
+    /// Makes a cluster of this node, reached by the others at `address` or at what the
+    /// configuration says.
+    fn init(&self, address: Option<String>) -> BoxFuture<'_, Result<Founded, Refusal>>;
+
+    /// A token with which one node joins, in place of another if wanted.
+    fn token(
+        &self,
+        ttl: Duration,
+        replaces: Option<NodeId>,
+    ) -> BoxFuture<'_, Result<Pass, Refusal>>;
+
+    /// Credentials for an operator elsewhere.
+    fn operator(&self, name: &str, role: Role, ttl: Duration) -> Result<Pass, Refusal>;
+
+    /// `HOST:PORT` of this node, as the others are told.
+    fn address(&self) -> String;
 }

@@ -11,8 +11,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status};
 
 use super::monitor::Monitor;
-use super::ports::{AccountingPort, DeliveryPort, IngressPort, Refusal, RuntimePort};
-use super::{operate, recipients, resolve, show, status, upkeep};
+use super::ports::{AccountingPort, DeliveryPort, FoundingPort, IngressPort, Refusal, RuntimePort};
+use super::{cluster, operate, recipients, resolve, show, status, upkeep};
 use crate::dns::Resolve;
 use crate::queue::door::{Inspect, ReportError};
 
@@ -28,6 +28,8 @@ pub struct Ports {
     pub accounting: Arc<dyn AccountingPort>,
     /// The runtime.
     pub runtime: Arc<dyn RuntimePort>,
+    /// Making a cluster.
+    pub founding: Arc<dyn FoundingPort>,
     /// The resolver that delivery uses.
     pub dns: Arc<dyn Resolve>,
     /// Filled by [`super::monitor::run`].
@@ -290,5 +292,26 @@ impl Admin for Service {
 
     async fn drain(&self, _: Request<proto::DrainRequest>) -> Reply<proto::DrainReply> {
         reply(upkeep::drain(&self.ports)).await
+    }
+
+    async fn cluster_init(
+        &self,
+        request: Request<proto::ClusterInitRequest>,
+    ) -> Reply<proto::ClusterInitReply> {
+        reply(cluster::init(&self.ports, request.into_inner().address)).await
+    }
+
+    async fn cluster_token(
+        &self,
+        request: Request<proto::ClusterTokenRequest>,
+    ) -> Reply<proto::ClusterTokenReply> {
+        reply(cluster::token(&self.ports, request.into_inner())).await
+    }
+
+    async fn cluster_operator(
+        &self,
+        request: Request<proto::ClusterOperatorRequest>,
+    ) -> Reply<proto::ClusterOperatorReply> {
+        cluster::operator(&self.ports, &request.into_inner()).map(Response::new)
     }
 }

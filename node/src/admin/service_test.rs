@@ -14,7 +14,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Streaming};
 
-use super::double::{Accounting, Delivery, Dns, Ingress, Runtime, Store, stored};
+use super::double::{Accounting, Delivery, Dns, Founding, Ingress, Runtime, Store, stored};
 use super::monitor::Monitor;
 use super::ports::{Activity, Event, EventKind, Finding, Mode};
 use super::window::Tally;
@@ -56,6 +56,7 @@ impl Fixture {
             delivery: delivery.clone(),
             accounting: Arc::new(Accounting),
             runtime: runtime.clone(),
+            founding: Arc::new(Founding),
             dns: dns.clone(),
             monitor: monitor.clone(),
             switching: tokio::sync::Mutex::new(()),
@@ -622,5 +623,32 @@ async fn a_client_of_a_newer_protocol_is_refused() {
         let mut request = tonic::Request::new(proto::VersionRequest {});
         request.metadata_mut().insert(API_KEY, api.into());
         assert_eq!(node.client.version(request).await.is_ok(), good, "{api}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_and_operators_are_let_in_for_a_limited_time() {
+    let mut fixture = Fixture::start(0).await;
+    let client = &mut fixture.client;
+    let init = proto::ClusterInitRequest { address: String::new() };
+    let founded = client.cluster_init(init).await.unwrap().into_inner();
+    assert_eq!((founded.node, founded.address.as_str()), (1, "mx1:2526"));
+    let ask = |ttl_ms| proto::ClusterTokenRequest { ttl_ms, replaces: 0 };
+    let token = client.cluster_token(ask(60_000)).await.unwrap().into_inner();
+    assert_eq!((token.expires_ms, token.address.as_str()), (60_000, "mx1:2526"));
+    for ttl_ms in [0, u64::MAX] {
+        let refused = client.cluster_token(ask(ttl_ms)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    }
+    let ask = |name: &str, role: proto::Role| proto::ClusterOperatorRequest {
+        name: name.to_owned(),
+        role: role.into(),
+        ttl_ms: 60_000,
+    };
+    let made = client.cluster_operator(ask("anna", proto::Role::Monitor)).await.unwrap();
+    assert_eq!(made.into_inner().credentials, "anna monitor");
+    for bad in [ask("anna/node", proto::Role::Admin), ask("anna", proto::Role::Unspecified)] {
+        let refused = client.cluster_operator(bad).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
     }
 }

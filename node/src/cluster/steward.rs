@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 use super::placement;
 use crate::clock::{Instant, monotonic};
 use crate::id::{GroupId, NodeId};
-use crate::queue::cluster::{Change, Changed, Cluster, Description, Placement, Standing};
+use crate::queue::cluster::{Change, Changed, Cluster, Description, Member, Placement, Standing};
 use crate::queue::door::{Groups, Meta};
 use crate::queue::model::{GroupFigures, Moved};
 
@@ -177,7 +177,7 @@ impl Steward {
         if settled && !placement.reached {
             self.change(Change::reached(group, placement)).await;
         }
-        let drains = cluster.members.get(&me).is_some_and(|m| m.standing != Standing::Active);
+        let drains = cluster.members.get(&me).is_some_and(|m| !m.is_active());
         self.balance(cluster, figures, placement, drains, memory).await;
     }
 
@@ -202,9 +202,7 @@ impl Steward {
     ) {
         let group = figures.group;
         let fit = self.groups.successors(group);
-        let is_active = |node: &NodeId| {
-            cluster.members.get(node).is_some_and(|m| m.standing == Standing::Active)
-        };
+        let is_active = |node: &NodeId| cluster.members.get(node).is_some_and(Member::is_active);
         let preferred = placement.voters.first().filter(|node| fit.contains(node));
         let next = match preferred {
             Some(preferred) if is_active(preferred) => *preferred,

@@ -141,6 +141,10 @@ pub enum Kind {
     Address,
     /// An IP address, with a port where it is not the usual one: `127.0.0.1:5353`, `[::1]:5353`.
     Endpoint,
+    /// An IP address and a port: `127.0.0.1:2526`, `[::1]:2526`.
+    Socket,
+    /// `HOST:PORT` that other machines can reach.
+    Reach,
     /// An address with a prefix length, abbreviated forms included (`0/0`, `10.1.0/24`).
     Network,
     /// `ADDRESS[:PORT]` or `[v6]:PORT`, or a network form with port as listeners have.

@@ -8,6 +8,7 @@
 //! (typed settings by the table), `build` (effective settings), `check` (what names what).
 //! No step stops at an error: all are collected in [`diagnostic`].
 
+pub mod address;
 mod bounce_categories;
 mod build;
 mod builtin_categories;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::address;
 use super::position::Position;
 use super::rules::Rules;
 use crate::message::RecordType;
@@ -95,6 +96,10 @@ pub struct Server {
     pub dsn_from: Option<String>,
     /// `admin-socket` (Convoy's own): Unix socket of `mtactl`.
     pub admin_socket: PathBuf,
+    /// `cluster-listener` (Convoy's own): where other nodes and operators elsewhere are heard.
+    pub cluster_listener: Option<SocketAddr>,
+    /// `cluster-address` (Convoy's own): how other nodes reach it, see [`Server::reached_at`].
+    pub cluster_address: Option<String>,
     /// `queue-partitions` (Convoy's own): Raft groups that hold messages; fixed at first start.
     pub partitions: u32,
     /// `max-bytes-in-flight` (Convoy's own): message bytes received and not committed yet, over
@@ -103,6 +108,16 @@ pub struct Server {
     /// `tls-broken-host-memory` (Convoy's own): how long a host whose handshake failed is not
     /// offered STARTTLS again under opportunistic TLS.
     pub tls_broken_host_memory: Duration,
+}
+
+impl Server {
+    /// `HOST:PORT` under which other nodes reach the cluster listener, if there is one.
+    #[must_use]
+    pub fn reached_at(&self) -> Option<String> {
+        let listener = self.cluster_listener?;
+        let own = || address::of_listener(listener, &self.host_name);
+        Some(self.cluster_address.clone().unwrap_or_else(own))
+    }
 }
 
 /// One `smtp-listener`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::address;
 use super::directive::{Arg, Kind};
 use super::lexer::{self, LexError, Token};
 use super::network::{DomainPattern, parse_host, parse_listen, parse_network};
@@ -191,6 +192,11 @@ fn word(kind: Kind, token: &Token) -> Result<Value, String> {
             .map(Value::Listen)
             .or_else(|_| parse_address(text))
             .map_err(|m: String| format!("{m}, with a port or without")),
+        Kind::Socket => parse_socket(text).map(Value::Listen),
+        Kind::Reach => match address::split(text) {
+            Ok(_) => Ok(Value::Text(text.to_owned())),
+            Err(bad) => Err(bad.to_string()),
+        },
         Kind::Network => parse_network(text).map(Value::Network),
         Kind::Listen => parse_listen(text).map(Value::Listen),
         Kind::Host => parse_host(text).map(Value::Text),
@@ -206,6 +212,11 @@ fn word(kind: Kind, token: &Token) -> Result<Value, String> {
         | Kind::Options(_)
         | Kind::Special => whole_line(kind, token),
     }
+}
+
+fn parse_socket(text: &str) -> Result<SocketAddr, String> {
+    let found: Option<SocketAddr> = text.parse().ok().filter(|a: &SocketAddr| a.port() != 0);
+    found.ok_or_else(|| format!("`{text}` is no IP address with a port, as in 192.0.2.1:2526"))
 }
 
 /// Kinds of which `""` is a value.

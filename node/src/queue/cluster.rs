@@ -24,6 +24,8 @@ pub struct Cluster {
     pub identity: Option<Identity>,
     /// Members by number.
     pub members: BTreeMap<NodeId, Member>,
+    /// The number of the next member. Smaller numbers were given, and are never given again.
+    pub next_node: u64,
     /// Join tokens that are not spent, by SHA-256.
     pub tokens: BTreeMap<[u8; 32], Token>,
     /// Where groups should be. Groups without an entry stay where they are.
@@ -97,6 +99,8 @@ pub struct Member {
     pub admitted_at: Timestamp,
     /// The member whose place it takes.
     pub replaces: Option<NodeId>,
+    /// It is about to stop, and leads nothing until it starts again.
+    pub leaving: bool,
 }
 
 /// A join token.
@@ -181,8 +185,7 @@ pub struct BrokenHost {
 impl Cluster {
     /// Members that may lead and take mail.
     pub fn active(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let active =
-            |(id, member): (&NodeId, &Member)| (member.standing == Standing::Active).then_some(*id);
+        let active = |(id, member): (&NodeId, &Member)| member.is_active().then_some(*id);
         self.members.iter().filter_map(active)
     }
 
@@ -235,6 +238,8 @@ pub struct Description {
     pub configuration_refused: String,
     /// The version that it runs with.
     pub configuration_version: u64,
+    /// It is about to stop, and leads nothing until it starts again.
+    pub leaving: bool,
 }
 
 fn change(kind: Kind) -> Change {
@@ -301,6 +306,7 @@ impl Change {
             egress_addresses: octets_of(&description.egress_addresses),
             configuration_refused: description.configuration_refused.clone(),
             configuration_version: description.configuration_version,
+            leaving: description.leaving,
         }))
     }
 
@@ -472,7 +478,14 @@ impl Member {
             egress_addresses: self.egress_addresses.clone(),
             configuration_refused: self.configuration_refused.clone(),
             configuration_version: self.configuration_version,
+            leaving: self.leaving,
         }
+    }
+
+    /// May it lead and take mail?
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.standing == Standing::Active && !self.leaving
     }
 
     pub(super) fn row(&self, node: NodeId) -> proto::Member {
@@ -488,6 +501,7 @@ impl Member {
             configuration_version: self.configuration_version,
             admitted_at: self.admitted_at.0,
             replaces: self.replaces.map_or(0, |node| node.0),
+            leaving: self.leaving,
         }
     }
 
@@ -503,6 +517,7 @@ impl Member {
             configuration_version: row.configuration_version,
             admitted_at: Timestamp(row.admitted_at),
             replaces: (row.replaces != 0).then_some(NodeId(row.replaces)),
+            leaving: row.leaving,
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::id::MessageId;
 use crate::message::Record;
 
 /// The format of entries that this version writes and reads.
-pub(crate) const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 /// Longer bodies travel in pieces of this size.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 /// Messages in one entry.

@@ -30,6 +30,7 @@ mod standing;
 pub mod store;
 mod work;
 
+pub use command::FORMAT;
 pub use local::{Queue, QueueError, QueueOptions};
 pub use remote::PeerService;
 pub use standing::free_bytes;

@@ -7,17 +7,23 @@
 //! - `reload`: putting a new configuration to use.
 //! - `ports`: what administration asks, answered by the owners.
 //! - `rpc`: the gRPC server on the Unix socket, and the way to the collector.
+//! - `cluster_rpc`: the gRPC server on the cluster listener.
+//! - `founding`: making a cluster and letting others in; `joining`: becoming a member.
 //! - `log`: the log file.
 
 mod acct_paths;
 pub mod check;
+mod cluster_rpc;
 mod delivery_port;
+mod founding;
+mod joining;
 pub mod log;
 mod node;
 mod ports;
 mod reload;
 mod rpc;
 mod signals;
+mod stewardship;
 mod threads;
 
 use std::io::Write as _;
@@ -32,15 +38,19 @@ use self::log::{Log, LogSettings};
 use self::node::Node;
 use self::signals::{Ended, Signals};
 use self::threads::Threads;
+use crate::cluster::credentials::Credentials;
 use crate::config::Config;
 
-/// Runs a node with the configuration in `path` until it is told to stop. False when the
+pub use joining::JoinWith;
+
+/// Runs a node with the configuration in `path` until it is told to stop, after it has joined a
+/// cluster if it is told to. False when the
 /// configuration is refused or the node could not go on; what there is to say has been printed.
 ///
 /// # Errors
 ///
 /// When the node cannot start, or does not stop in order.
-pub fn run(path: &Path) -> Result<bool> {
+pub fn run(path: &Path, join: Option<JoinWith>) -> Result<bool> {
     let checked = check::read(path);
     for diagnostic in &checked.diagnostics {
         eprintln!("{diagnostic}");
@@ -55,7 +65,7 @@ pub fn run(path: &Path) -> Result<bool> {
     tracing::info!("mtad {} starting", env!("CARGO_PKG_VERSION"));
 
     let log = Arc::new(log);
-    let ended = serve(path, config, &log);
+    let ended = serve(path, config, join, &log);
     if let Err(error) = &ended {
         tracing::error!("mtad cannot run: {}", explain(error));
     }
@@ -64,12 +74,19 @@ pub fn run(path: &Path) -> Result<bool> {
 }
 
 /// Starts the node, and stops it when it is told to or cannot go on.
-fn serve(path: &Path, config: Config, log: &Arc<Log>) -> Result<Ended> {
+fn serve(path: &Path, config: Config, join: Option<JoinWith>, log: &Arc<Log>) -> Result<Ended> {
     let threads = Threads::start()?;
+    let credentials = Arc::new(Credentials::open(&config.server.spool)?);
     let ended = threads.block_on(async {
         let signals = Signals::listen()?;
+        if let Some(with) = join {
+            joining::join(&config, &credentials, with, threads.runtime())
+                .await
+                .context("this node did not join")?;
+        }
         let log = Arc::clone(log);
-        let node = Node::start(path, config, log, &threads, signals.failure()).await?;
+        let failure = signals.failure();
+        let node = Node::start(path, config, credentials, log, &threads, failure).await?;
         node.announce();
         let ended = signals.wait(&node).await;
         node.stop(ended == Ended::Failed).await;

@@ -12,24 +12,31 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::cluster_rpc::{ClusterRpc, Listening};
 use super::log::Log;
 use super::rpc::{OwnSocket, Rpc};
+use super::stewardship::Stewardship;
 use super::threads::Threads;
-use super::{ports, reload, say};
+use super::{ports, reload, say, stewardship};
 use crate::accounting::{Accounting, Foundation, Naming};
 use crate::admin::monitor::{self, Monitor};
 use crate::admin::ports::RunState;
 use crate::clock::Timestamp;
+use crate::cluster::credentials::Credentials;
+use crate::cluster::dial::transport;
+use crate::cluster::renewal;
+use crate::cluster::steward::Steward;
 use crate::config::Config;
 use crate::config::settings::AcctTarget;
 use crate::delivery::Delivery;
 use crate::dns::hickory::SystemResolver;
 use crate::id::NodeId;
 use crate::ingress::Ingress;
-use crate::queue::raft::Alone;
+use crate::queue::cluster::Description;
 use crate::queue::raft::group::Timing;
 use crate::queue::store::FatalHook;
 use crate::queue::store::database::Sizes;
@@ -55,6 +62,10 @@ pub(super) struct Parts {
     pub(super) delivery: Arc<Delivery>,
     pub(super) ingress: Arc<Ingress>,
     pub(super) runtime: Handle,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) listening: watch::Sender<Listening>,
+    pub(super) steward: Arc<Steward>,
+    pub(super) description: watch::Sender<Description>,
     /// One reload at a time.
     pub(super) reloading: tokio::sync::Mutex<()>,
     state: AtomicU8,
@@ -64,6 +75,8 @@ pub(super) struct Parts {
 pub(super) struct Node {
     parts: Arc<Parts>,
     rpc: Rpc,
+    cluster: ClusterRpc,
+    stewardship: Stewardship,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -91,6 +104,7 @@ impl Node {
     pub(super) async fn start(
         path: &Path,
         config: Config,
+        credentials: Arc<Credentials>,
         log: Arc<Log>,
         threads: &Threads,
         fatal: FatalHook,
@@ -98,7 +112,7 @@ impl Node {
         let runtime = threads.runtime().clone();
         let base = std::env::current_dir().context("the working directory is gone")?;
         let foundation = Foundation::new(base, config.server.spool.join("accounting"));
-        let queue = open_queue(&config, &foundation, fatal, &runtime).await?;
+        let queue = open_queue(&config, &credentials, &foundation, fatal, &runtime).await?;
         let socket = config.server.admin_socket.clone();
         let name_servers = config.server.name_servers.clone();
         let config = Arc::new(ArcSwap::from_pointee(config));
@@ -125,6 +139,8 @@ impl Node {
             Ingress::start(Arc::clone(&config), queue.clone(), threads.arbiters())
                 .context("cannot accept mail")?,
         );
+        let (description, described) = watch::channel(Description::default());
+        let steward = stewardship::steward(&queue, &delivery, described);
         let parts = Arc::new(Parts {
             path: path.to_owned(),
             started: Timestamp::now(),
@@ -135,6 +151,10 @@ impl Node {
             delivery,
             ingress,
             runtime: runtime.clone(),
+            credentials,
+            listening: watch::Sender::new(Listening::Off),
+            steward,
+            description,
             reloading: tokio::sync::Mutex::new(()),
             state: AtomicU8::new(0),
         });
@@ -146,14 +166,19 @@ impl Node {
                 Arc::clone(&asked.ingress),
                 Arc::clone(&asked.delivery),
             )),
-            runtime.spawn(watch(Arc::clone(&parts))),
+            runtime.spawn(watch_actors(Arc::clone(&parts))),
+            runtime.spawn(renew(&parts)),
         ];
+        let inside = runtime.enter();
+        let cluster = ClusterRpc::start(Arc::clone(&parts), Arc::clone(&asked));
+        let stewardship = Stewardship::begin(&parts);
+        drop(inside);
         let accounting = Arc::clone(&parts.accounting);
         let rpc = runtime
             .spawn(async move { Rpc::start(socket, asked, &accounting).await })
             .await
             .context("the runtime ended")??;
-        Ok(Self { parts, rpc, tasks: Mutex::new(watching) })
+        Ok(Self { parts, rpc, cluster, stewardship, tasks: Mutex::new(watching) })
     }
 
     /// Says on standard output where the node listens and where it writes.
@@ -210,6 +235,10 @@ impl Node {
         }
         let grace = if failed { Duration::ZERO } else { GRACE };
         parts.ingress.drain(grace).await;
+        self.stewardship.end();
+        if !failed {
+            stewardship::hand_over(&parts.steward).await;
+        }
         if tokio::time::timeout(grace, parts.delivery.stop()).await.is_err() {
             warn!("some sessions did not finish in time; their messages stay queued");
         }
@@ -225,6 +254,7 @@ impl Node {
         if parts.runtime.spawn(async move { queue.shutdown().await }).await.is_err() {
             warn!("the queue did not stop in order");
         }
+        self.cluster.stop().await;
         info!("mtad stopped");
         parts.log.stop();
     }
@@ -232,16 +262,20 @@ impl Node {
 
 async fn open_queue(
     config: &Config,
+    credentials: &Arc<Credentials>,
     foundation: &Foundation,
     fatal: FatalHook,
     runtime: &Handle,
 ) -> Result<Arc<Queue>> {
+    // A node that never heard of a cluster is the first one of its own.
+    let card = credentials.card();
+    let card = card.as_ref();
     let options = QueueOptions {
         dir: config.server.spool.join("store"),
-        node: NodeId(1),
-        peers: Arc::new(Alone),
-        founder: true,
-        partitions: config.server.partitions,
+        node: card.map_or(NodeId(1), |card| card.node),
+        peers: transport(credentials),
+        founder: card.is_none_or(|card| card.founder),
+        partitions: card.map_or(config.server.partitions, |card| card.partitions),
         accounting: Box::new(foundation.machine()),
         sizes: Sizes::default(),
         timing: Timing::default(),
@@ -253,8 +287,16 @@ async fn open_queue(
     opened.with_context(|| format!("cannot open the queue in {}", config.server.spool.display()))
 }
 
+/// Keeps the node's certificate good.
+fn renew(parts: &Arc<Parts>) -> impl Future<Output = ()> + use<> {
+    let groups = parts.queue.groups();
+    let partitions = groups.iter().filter(|(group, _)| group.is_partition()).count();
+    let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
+    renewal::run(Arc::clone(&parts.credentials), parts.queue.clone(), partitions)
+}
+
 /// Makes actors again that ended by a panic: actix does not.
-async fn watch(parts: Arc<Parts>) {
+async fn watch_actors(parts: Arc<Parts>) {
     let mut tick = tokio::time::interval(WATCH_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {

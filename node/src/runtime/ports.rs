@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::node::Parts;
-use super::reload;
+use super::{reload, stewardship};
 use crate::accounting::RotateError;
 use crate::admin::Ports;
 use crate::admin::monitor::Monitor;
@@ -20,7 +20,7 @@ use crate::config;
 use crate::config::settings::{Lookup, VirtualMta};
 use crate::dns::Resolve;
 use crate::id::NodeId;
-use crate::queue::{self, door::Inbox as _};
+use crate::queue::{self, door::Inbox as _, door::Meta as _};
 use crate::runtime::check;
 
 /// The ports of a node.
@@ -31,6 +31,7 @@ pub(super) fn of(parts: &Arc<Parts>, dns: Arc<dyn Resolve>, monitor: Arc<Monitor
         delivery: Arc::new(super::delivery_port::Port(Arc::clone(parts))),
         accounting: Arc::new(Accounts(Arc::clone(parts))),
         runtime: Arc::new(Runtime(Arc::clone(parts))),
+        founding: Arc::new(super::founding::Port(Arc::clone(parts))),
         dns,
         monitor,
         switching: tokio::sync::Mutex::new(()),
@@ -104,7 +105,7 @@ impl RuntimePort for Runtime {
             term: term.unwrap_or_default(),
         });
         NodeFigures {
-            node: NodeId(1),
+            node: parts.queue.me(),
             host_name: config.server.host_name.clone(),
             most_inbound: config.server.total_max_smtp_in,
             most_outbound: config.server.total_max_smtp_out,
@@ -170,9 +171,10 @@ impl RuntimePort for Runtime {
         async move {
             let parts = &self.0;
             parts.set_state(RunState::Draining);
-            parts.ingress.drain(super::node::GRACE).await;
-            let kept = parts.queue.groups().len() as u64;
-            Ok(Drained { handed_over: 0, kept })
+            parts.ingress.decline(true);
+            stewardship::describe_now(parts);
+            let (handed, kept) = stewardship::hand_over(&parts.steward).await;
+            Ok(Drained { handed_over: handed as u64, kept: kept as u64 })
         }
         .boxed()
     }

@@ -50,6 +50,8 @@ pub(super) fn server(
         track_time_first_attempt: top.flag("track-time-first-attempt"),
         dsn_from: top.text("custom-dsn-from-header"),
         admin_socket: top.path("admin-socket").unwrap_or_else(|| "/run/convoy/mtad.sock".into()),
+        cluster_listener: socket(global, "cluster-listener"),
+        cluster_address: top.text("cluster-address"),
         partitions: top.limit("queue-partitions").unwrap_or(8),
         max_bytes_in_flight: top.size_bytes("max-bytes-in-flight").unwrap_or(u64::MAX),
         tls_broken_host_memory: top.time("tls-broken-host-memory"),
@@ -59,6 +61,13 @@ pub(super) fn server(
 /// `spool-min-free-space` counts MB.
 fn old_min_free(top: &View<'_>) -> Option<u64> {
     top.limit("spool-min-free-space").map(|mb| u64::from(mb) << 20)
+}
+
+fn socket(global: &Settings, name: &str) -> Option<SocketAddr> {
+    match global.all(name).last()?.value(0)? {
+        Value::Listen(address) => Some(*address),
+        _ => None,
+    }
 }
 
 fn name_servers(global: &Settings) -> Vec<SocketAddr> {

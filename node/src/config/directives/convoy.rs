@@ -14,6 +14,24 @@ pub(super) const TABLE: &[Directive] = &[
             "Unix socket on which the server takes the commands of mtactl. Who may write to the \
               socket may do everything.",
         ),
+    Directive::new("cluster-listener", GLOBAL, &[Arg::required("ADDRESS:PORT", Kind::Socket)])
+        .since("convoy 0.1")
+        .example("cluster-listener 0.0.0.0:2526")
+        .doc(
+            "Where this node listens for the other nodes of its cluster, for nodes that join and \
+              for mtactl from elsewhere. Everything on it is mutual TLS with certificates that the \
+              cluster itself issues. Without it nobody else is listened to, and no cluster can be \
+              made. It belongs to the node, not to the configuration that a cluster shares.",
+        ),
+    Directive::new("cluster-address", GLOBAL, &[Arg::required("HOST:PORT", Kind::Reach)])
+        .since("convoy 0.1")
+        .example("cluster-address mx1.example.com:2526")
+        .doc(
+            "How the other nodes reach the cluster-listener of this one, where that is not the \
+              listener's own address, or, when it listens on all addresses, the first host-name \
+              with its port. It belongs to the node, not to the configuration that a cluster \
+              shares.",
+        ),
     Directive::new(
         "queue-partitions",
         GLOBAL,

@@ -46,7 +46,6 @@ pub(super) struct At {
 #[derive(Default)]
 pub(super) struct Roster {
     cluster: Cluster,
-    next_node: u64,
     changed: bool,
 }
 
@@ -115,8 +114,8 @@ impl Roster {
         })?;
         let level = number(view, rows::LEVEL)?.unwrap_or(1);
         cluster.level = u32::try_from(level).map_err(|_| BadRow("the level"))?;
-        let next_node = number(view, rows::NEXT_NODE)?.unwrap_or(0);
-        Ok(Self { cluster, next_node, changed: true })
+        cluster.next_node = number(view, rows::NEXT_NODE)?.unwrap_or(0);
+        Ok(Self { cluster, changed: true })
     }
 
     /// The state, if it has changed since it was last taken.
@@ -177,7 +176,7 @@ impl Roster {
     }
 
     fn set_next_node(&mut self, next: u64, changes: &mut dyn Changes) {
-        self.next_node = next;
+        self.cluster.next_node = next;
         changes.put(Table::State, rows::NEXT_NODE, &next.to_be_bytes());
     }
 
@@ -232,7 +231,7 @@ impl Roster {
         if admit.level < self.cluster.level {
             return Answer::Refused;
         }
-        let node = NodeId(self.next_node);
+        let node = NodeId(self.cluster.next_node);
         self.set_next_node(node.0 + 1, changes);
         let member = Member {
             address: admit.address,
@@ -262,6 +261,7 @@ impl Roster {
             egress_addresses: describe.egress_addresses,
             configuration_refused: describe.configuration_refused,
             configuration_version: describe.configuration_version,
+            leaving: describe.leaving,
             ..known.row(node)
         })?;
         self.put_member(node, told, changes);
