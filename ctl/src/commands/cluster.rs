@@ -121,18 +121,18 @@ async fn token(mut client: Client, output: &Output, ttl: Duration, replaces: Opt
     let request =
         proto::ClusterTokenRequest { ttl_ms: millis(ttl), replaces: replaces.unwrap_or(0) };
     let reply = client.cluster_token(request).await?.into_inner();
+    // Apart from the token, so that a script can take standard output as it is.
+    eprintln!(
+        "Good once, until {}. On the new node:\n  mtad --config FILE --join {} --token TOKEN",
+        time(reply.expires_ms),
+        reply.address
+    );
     Ok(output.answer(&shown(&reply))?)
 }
 
 fn shown(reply: &proto::ClusterTokenReply) -> Answer {
     Answer {
-        text: format!(
-            "{}\n\nGood once, until {}. On the new node:\n  mtad --config FILE --join {} --token \
-             TOKEN\n",
-            reply.token,
-            time(reply.expires_ms),
-            reply.address
-        ),
+        text: format!("{}\n", reply.token),
         data: json!({"token": reply.token, "expires": time_zoned(reply.expires_ms),
                      "address": reply.address}),
         message: String::new(),

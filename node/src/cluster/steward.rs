@@ -26,8 +26,10 @@ use crate::queue::model::{GroupFigures, Moved};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A step that takes longer is looked at again.
 const STEP: Duration = Duration::from_secs(10);
-/// How long a leader stays before it gives way to the preferred one, and between two that do.
+/// How long a leader stays before it gives way to the preferred one.
 const SETTLE: Duration = Duration::from_secs(10);
+/// Between two groups that a node gives away to balance.
+const BETWEEN: Duration = Duration::from_secs(1);
 /// How long sessions may take to finish before leadership is handed over.
 const FINISH: Duration = Duration::from_secs(30);
 /// How long a successor may take to lead.
@@ -212,9 +214,8 @@ impl Steward {
             },
             _ => return,
         };
-        let long = |since: &Instant| since.elapsed() >= SETTLE;
-        let patient = memory.led_since.get(&group).is_some_and(long)
-            && memory.last_transfer.as_ref().is_none_or(long);
+        let patient = memory.led_since.get(&group).is_some_and(|since| since.elapsed() >= SETTLE)
+            && memory.last_transfer.is_none_or(|at| at.elapsed() >= BETWEEN);
         if next == self.meta.me() || !(drains || patient) {
             return;
         }

@@ -110,9 +110,11 @@ pub(super) fn describe_now(parts: &Parts) {
 /// What this node is.
 fn description(parts: &Parts) -> Description {
     let config = parts.config.load();
-    // The address that it was founded or joined with stays, unless the configuration names one.
     let known = parts.queue.cluster().borrow().members.get(&parts.queue.me()).cloned();
-    let address = known.map(|member| member.address).unwrap_or_default();
+    // The address that it was founded or joined with stays, unless the configuration names one.
+    let address = config.server.cluster_address.clone();
+    let address = address.or_else(|| known.map(|member| member.address));
+    let address = address.or_else(|| config.server.reached_at()).unwrap_or_default();
     Description {
         leaving: parts.state() != RunState::Running,
         ..founding::description(&config.server.host_name, address)
