@@ -194,7 +194,7 @@ impl Queue {
             if group.begin(founder).await.map_err(QueueError::Group)? {
                 alone.push(group.clone());
             }
-            let proposer = Proposer::start(group.clone());
+            let proposer = Proposer::start(group.clone(), opened.meta.cluster.clone());
             groups.insert(id, group.clone());
             members.insert(id, Member { group, proposer, epoch: applier.epoch() });
         }

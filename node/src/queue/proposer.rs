@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use super::command::{self, Draft, ENTRY_BYTES, ENTRY_COMMANDS, ENTRY_ROWS};
+use super::cluster::Cluster;
+use super::command::{self, Draft, ENTRY_BYTES, ENTRY_COMMANDS, ENTRY_ROWS, FORMAT};
 use super::machine::Answer;
 use super::raft::group::{Group, ProposeError, Proposed};
 use crate::clock::{self, Timestamp};
@@ -58,6 +59,16 @@ pub(crate) struct Told {
     pub answer: Option<Answer>,
 }
 
+/// The cluster, which knows what format of entries all its members read.
+pub(crate) type Level = watch::Receiver<Arc<Cluster>>;
+
+/// Where entries go, and in which format.
+#[derive(Clone)]
+struct Way {
+    group: Arc<Group>,
+    level: Level,
+}
+
 struct Item {
     draft: Draft,
     when: When,
@@ -75,11 +86,11 @@ pub(crate) struct Proposer {
 
 impl Proposer {
     /// Starts it on the current runtime.
-    pub(crate) fn start(group: Arc<Group>) -> Self {
+    pub(crate) fn start(group: Arc<Group>, level: Level) -> Self {
         let (tx, rx) = mpsc::channel(WAITING);
         let (stop, stopped) = watch::channel(false);
         let idle = Arc::new(Semaphore::new(0));
-        tokio::spawn(run(group, rx, stopped, idle.clone()));
+        tokio::spawn(run(Way { group, level }, rx, stopped, idle.clone()));
         Self { tx, bytes: Arc::new(Semaphore::new(WAITING_KIB as usize)), stop, idle }
     }
 
@@ -123,7 +134,7 @@ fn kib(draft: &Draft) -> u32 {
 }
 
 async fn run(
-    group: Arc<Group>,
+    way: Way,
     mut rx: mpsc::Receiver<Item>,
     mut stopped: watch::Receiver<bool>,
     idle: Arc<Semaphore>,
@@ -141,7 +152,7 @@ async fn run(
         let Ok(flight) = flights.clone().acquire_owned().await else { break };
         let batch;
         (batch, carried) = gather(first, &mut rx);
-        propose(&group, batch, flight).await;
+        propose(&way, batch, flight).await;
     }
     // Every flight gives its permit back.
     let _ = flights.acquire_many(IN_FLIGHT).await;
@@ -180,33 +191,34 @@ fn gather(first: Item, rx: &mut mpsc::Receiver<Item>) -> (Vec<Item>, Option<Item
 }
 
 /// Proposes a batch, and leaves the rest to a task, so that the next batch can follow at once.
-async fn propose(group: &Arc<Group>, batch: Vec<Item>, flight: OwnedSemaphorePermit) {
-    let proposed = start(group, &batch).await;
-    let group = group.clone();
+async fn propose(way: &Way, batch: Vec<Item>, flight: OwnedSemaphorePermit) {
+    let proposed = start(way, &batch).await;
+    let way = way.clone();
     tokio::spawn(async move {
         let until = clock::monotonic() + RETRY_FOR;
         let mut attempt = Some((batch, proposed));
         while let Some((batch, proposed)) = attempt.take() {
-            let left = finish(&group, batch, proposed).await;
+            let left = finish(&way.group, batch, proposed).await;
             if left.is_empty() {
                 break;
             }
-            if clock::monotonic() >= until || group.is_led_elsewhere() {
+            if clock::monotonic() >= until || way.group.is_led_elsewhere() {
                 fail(left, Failure::NotLeader);
                 break;
             }
             tokio::time::sleep(RETRY_EVERY).await;
-            let proposed = start(&group, &left).await;
+            let proposed = start(&way, &left).await;
             attempt = Some((left, proposed));
         }
         drop(flight);
     });
 }
 
-async fn start(group: &Group, batch: &[Item]) -> Result<Proposed, ProposeError> {
+async fn start(way: &Way, batch: &[Item]) -> Result<Proposed, ProposeError> {
     let term = batch.iter().find_map(|item| item.draft.term);
     let drafts = batch.iter().map(|item| &item.draft);
-    group.propose(term, command::entry(Timestamp::now(), drafts)).await
+    let format = way.level.borrow().level.clamp(1, FORMAT);
+    way.group.propose(term, command::entry(format, Timestamp::now(), drafts)).await
 }
 
 /// Answers the commands of an entry; gives those that should be proposed again.

@@ -58,8 +58,8 @@ impl Machine for PartitionMachine {
         changes: &mut dyn Changes,
     ) -> Result<Vec<Answer>, MachineError> {
         let read: proto::Entry = decode(&entry.payload)?;
-        ensure(read.format == FORMAT, || {
-            format!("entry {} has format {}, not {FORMAT}", entry.index, read.format)
+        ensure((1..=FORMAT).contains(&read.format), || {
+            format!("entry {} has format {}, newer than {FORMAT}", entry.index, read.format)
         })?;
         let mut run = Run {
             group: self.group,

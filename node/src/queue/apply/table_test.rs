@@ -38,7 +38,7 @@ impl Partition {
     /// Applies one entry.
     pub(super) fn apply(&mut self, drafts: &[Draft]) -> Result<Vec<Answer>, MachineError> {
         self.last += 1;
-        let proposal = command::entry(Timestamp(self.now), drafts.iter());
+        let proposal = command::entry(1, Timestamp(self.now), drafts.iter());
         let entry = Committed {
             group: GROUP,
             index: self.last,

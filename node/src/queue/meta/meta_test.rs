@@ -36,7 +36,7 @@ impl Meta {
 
     fn propose(&mut self, draft: Draft) -> Answer {
         self.index += 1;
-        let proposal = entry(Timestamp(self.now), [draft].iter());
+        let proposal = entry(1, Timestamp(self.now), [draft].iter());
         let committed = Committed {
             group: GroupId::META,
             index: self.index,
