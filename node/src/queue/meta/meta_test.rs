@@ -208,3 +208,74 @@ fn the_newest_ticket_secrets_are_kept() {
     let kept: Vec<_> = meta.cluster().ticket_secrets.iter().map(|s| s.from.0).collect();
     assert_eq!(kept, [3, 4, 5]);
 }
+
+/// Something that may be asked of a cluster at any time.
+#[derive(Clone, Debug)]
+enum Ask {
+    Join,
+    Stand(u64, Standing),
+    Forget(u64),
+    Place(u32, Vec<u64>),
+    Reached(u32),
+    Time(u64),
+}
+
+fn ask() -> impl proptest::strategy::Strategy<Value = Ask> {
+    use proptest::prelude::*;
+    let node = 1..6_u64;
+    let standing =
+        prop_oneof![Just(Standing::Active), Just(Standing::Draining), Just(Standing::Removing)];
+    prop_oneof![
+        2 => Just(Ask::Join),
+        3 => (node.clone(), standing).prop_map(|(node, standing)| Ask::Stand(node, standing)),
+        3 => node.clone().prop_map(Ask::Forget),
+        4 => (0..3_u32, proptest::collection::vec(node, 0..4))
+            .prop_map(|(group, nodes)| Ask::Place(group, nodes)),
+        3 => (0..3_u32).prop_map(Ask::Reached),
+        1 => (1..20_u64).prop_map(Ask::Time),
+    ]
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+
+    /// Whatever is asked in whatever order: numbers are given once, placements name members only,
+    /// somebody stays, and a restart reads the same (checked at every step).
+    #[test]
+    fn no_order_of_changes_breaks_the_cluster(asked in proptest::collection::vec(ask(), 1..40)) {
+        let mut meta = Meta::founded();
+        let mut given = std::collections::BTreeSet::from([1]);
+        for ask in asked {
+            match ask {
+                Ask::Join => {
+                    if let Answer::Number(number) = meta.join() {
+                        assert!(given.insert(number), "{number} was given twice");
+                    }
+                }
+                Ask::Stand(node, standing) => {
+                    meta.change(&Change::set_standing(NodeId(node), standing));
+                }
+                Ask::Forget(node) => {
+                    meta.change(&Change::forget(NodeId(node)));
+                }
+                Ask::Place(group, nodes) => {
+                    let voters = nodes.into_iter().map(NodeId).collect();
+                    let placement = Placement { voters, ..Placement::default() };
+                    meta.change(&Change::place(GroupId(group), &placement));
+                }
+                Ask::Reached(group) => {
+                    if let Some(known) = meta.cluster().placement.get(&GroupId(group)) {
+                        meta.change(&Change::reached(GroupId(group), known));
+                    }
+                }
+                Ask::Time(ms) => meta.now += ms,
+            }
+            let cluster = meta.cluster();
+            let known = |node: &NodeId| cluster.members.contains_key(node);
+            for placement in cluster.placement.values() {
+                assert!(!placement.voters.is_empty() && placement.voters.iter().all(known));
+            }
+            assert!(cluster.members.values().any(|m| m.standing != Standing::Removing));
+        }
+    }
+}
