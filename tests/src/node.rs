@@ -50,10 +50,20 @@ impl Node {
     ///
     /// As [`Node::start`].
     pub async fn restart(directory: &Path) -> Result<Self> {
+        Self::restart_with(directory, &[]).await
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::start`].
+    pub async fn restart_with(directory: &Path, arguments: &[&str]) -> Result<Self> {
         let errors = std::fs::File::create(directory.join("stderr"))?;
         let mut child = Command::new(program("mtad"))
             .arg("--config")
             .arg(directory.join("config"))
+            .args(arguments)
             .current_dir(directory)
             .stdout(Stdio::piped())
             .stderr(errors)

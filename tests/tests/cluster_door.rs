@@ -1,0 +1,166 @@
+//! The door of a cluster: making one, joining it, administering it from elsewhere, and what the
+//! listener says to strangers, judged by OpenSSL.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use convoy_tests::node::{Node, base_config, program};
+use convoy_tests::programs::{free_port, try_run};
+use tempfile::TempDir;
+
+/// A node that may become the first of a cluster, and where it listens for others.
+async fn first(directory: &TempDir) -> Result<(Node, SocketAddr)> {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let config =
+        format!("smtp-listener 127.0.0.1:0\ncluster-listener {address}\nqueue-partitions 2\n");
+    Ok((Node::start(directory.path(), &config).await?, address))
+}
+
+fn field(json: &str, name: &str) -> Result<String> {
+    let start = format!("\"{name}\":\"");
+    let rest = json.split(&start).nth(1).with_context(|| format!("no {name} in {json}"))?;
+    Ok(rest.split('"').next().unwrap_or_default().replace("\\n", "\n"))
+}
+
+async fn token(node: &Node) -> Result<String> {
+    field(&node.mtactl(&["--json", "cluster", "token"]).await?, "token")
+}
+
+/// Credentials for mtactl, in a file.
+async fn credentials(node: &Node, name: &str, role: &str) -> Result<PathBuf> {
+    let pem = node.mtactl(&["cluster", "operator", name, "--role", role]).await?;
+    let path = node.directory.join(format!("{name}.pem"));
+    std::fs::write(&path, pem)?;
+    Ok(path)
+}
+
+async fn remote(address: SocketAddr, pem: &Path, what: &[&str]) -> Result<(bool, String)> {
+    let (address, pem) = (address.to_string(), pem.display().to_string());
+    let mut arguments = vec!["--node", &address, "--credentials", &pem];
+    arguments.extend_from_slice(what);
+    try_run(&program("mtactl").display().to_string(), &arguments).await
+}
+
+/// Runs `mtad --join` in a directory to its early end, which is expected.
+async fn fails_to_join(directory: &Path, through: SocketAddr, token: &str) -> Result<String> {
+    let (through, config) = (through.to_string(), directory.join("config"));
+    let config = config.display().to_string();
+    let arguments = ["--config", &config, "--join", &through, "--token", token];
+    let (success, text) = try_run(&program("mtad").display().to_string(), &arguments).await?;
+    ensure!(!success, "it joined: {text}");
+    Ok(text)
+}
+
+fn configure(directory: &Path, more: &str) -> Result<()> {
+    let port = free_port()?;
+    let text = format!(
+        "{}smtp-listener 127.0.0.1:0\ncluster-listener 127.0.0.1:{port}\n{more}",
+        base_config(directory)
+    );
+    Ok(std::fs::write(directory.join("config"), text)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_joins_with_a_token_that_is_good_once() -> Result<()> {
+    let (one, two, three) = (TempDir::new()?, TempDir::new()?, TempDir::new()?);
+    let (first, address) = first(&one).await?;
+    let early = first.mtactl(&["cluster", "token"]).await.unwrap_err().to_string();
+    ensure!(early.contains("mtactl cluster init"), "{early}");
+    let made = first.mtactl(&["cluster", "init"]).await?;
+    ensure!(made.contains(&format!("node n1, at {address}")), "{made}");
+    let again = first.mtactl(&["cluster", "init"]).await.unwrap_err().to_string();
+    ensure!(again.contains("belongs to cluster"), "{again}");
+
+    let token = token(&first).await?;
+    // The number of partitions is the cluster's, whatever the file says.
+    configure(two.path(), "queue-partitions 5\n")?;
+    let join = ["--join", &address.to_string(), "--token", &token];
+    let second = Node::restart_with(two.path(), &join).await?;
+    let status = second.mtactl(&["--json", "status"]).await?;
+    ensure!(status.contains("\"p1\"") && !status.contains("\"p2\""), "{status}");
+    let card = std::fs::read_to_string(two.path().join("spool/cluster/identity.json"))?;
+    ensure!(card.contains("\"node\": 2"), "{card}");
+
+    configure(three.path(), "")?;
+    let used = fails_to_join(three.path(), address, &token).await?;
+    ensure!(used.contains("it was used already"), "{used}");
+    let cut = fails_to_join(three.path(), address, &token[..40]).await?;
+    ensure!(cut.contains("damaged"), "{cut}");
+
+    // A member just starts, whatever became of its token.
+    second.stop().await?;
+    let second = Node::restart_with(two.path(), &join).await?;
+    second.stop().await?;
+    first.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_that_is_in_use_does_not_join() -> Result<()> {
+    let (one, two) = (TempDir::new()?, TempDir::new()?);
+    let (first, address) = first(&one).await?;
+    first.mtactl(&["cluster", "init"]).await?;
+    let token = token(&first).await?;
+    configure(two.path(), "")?;
+    Node::restart(two.path()).await?.stop().await?;
+    let refused = fails_to_join(two.path(), address, &token).await?;
+    ensure!(refused.contains("mail may be in it"), "{refused}");
+    first.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_elsewhere_may_what_their_role_allows() -> Result<()> {
+    let directory = TempDir::new()?;
+    let (node, address) = first(&directory).await?;
+    node.mtactl(&["cluster", "init"]).await?;
+    let look = credentials(&node, "look", "monitor").await?;
+    let work = credentials(&node, "work", "operator").await?;
+    let root = credentials(&node, "root", "admin").await?;
+    for (pem, what, allowed) in [
+        (&look, &["status"][..], true),
+        (&look, &["pause", "queue", "a.example"], false),
+        (&work, &["pause", "queue", "a.example"], true),
+        (&work, &["cluster", "token"], false),
+        (&root, &["cluster", "token"], true),
+    ] {
+        let (done, text) = remote(address, pem, what).await?;
+        ensure!(done == allowed, "{what:?} with {}: {text}", pem.display());
+        ensure!(done || text.contains("this needs the role"), "{text}");
+    }
+    let log = node.log();
+    ensure!(log.contains("PauseQueue by look (monitor) refused"), "{log}");
+    node.stop().await
+}
+
+/// What `openssl s_client` says about the listener.
+async fn openssl(address: SocketAddr, more: &[&str]) -> Result<String> {
+    let address = address.to_string();
+    let mut arguments =
+        vec!["s_client", "-connect", &address, "-servername", "node.convoy.internal"];
+    arguments.extend_from_slice(more);
+    Ok(try_run("openssl", &arguments).await?.1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openssl_sees_mutual_tls_1_3_and_nothing_else() -> Result<()> {
+    let directory = TempDir::new()?;
+    let (node, address) = first(&directory).await?;
+    node.mtactl(&["cluster", "init"]).await?;
+    let pem = credentials(&node, "anna", "monitor").await?.display().to_string();
+    let authority = directory.path().join("spool/cluster/authority.pem").display().to_string();
+
+    let trust = ["-CAfile", &authority, "-verify_hostname", "node.convoy.internal"];
+    let known = [&trust[..], &["-cert", &pem, "-key", &pem, "-verify_return_error"]].concat();
+    let good = openssl(address, &known).await?;
+    ensure!(good.contains("Verification: OK"), "{good}");
+    ensure!(good.contains("TLSv1.3"), "{good}");
+    ensure!(!good.contains("alert"), "{good}");
+
+    let stranger = openssl(address, &trust).await?;
+    ensure!(stranger.contains("certificate required"), "{stranger}");
+    let old = openssl(address, &[&known[..], &["-tls1_2"]].concat()).await?;
+    ensure!(old.contains("alert protocol version"), "{old}");
+    let log = node.log();
+    ensure!(log.contains("cluster connection from 127.0.0.1"), "{log}");
+    node.stop().await
+}
