@@ -78,6 +78,8 @@ async fn main() -> anyhow::Result<()> {
     let queue = Queue::open(QueueOptions {
         dir,
         node: NodeId(1),
+        peers: Arc::new(convoy_node::queue::raft::Alone),
+        founder: true,
         partitions: 2,
         accounting: Box::new(Nothing),
         sizes: Sizes::default(),
