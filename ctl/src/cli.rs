@@ -1,10 +1,13 @@
 //! The command line. Verbs may be shortened as long as they stay clear: `mtactl sh ver`.
 
+mod config;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::config::{Config, PushOptions};
 use crate::commands::cluster::Cluster;
 use crate::format::parse_duration;
 
@@ -103,10 +106,11 @@ pub(crate) enum Command {
     /// Show how a domain would be reached
     #[command(after_help = RESOLVE_EXAMPLES)]
     Resolve(Resolve),
-    /// Check a configuration
+    /// Check a configuration, or give all nodes a new one
     #[command(subcommand, infer_subcommands = true)]
     #[command(
-        after_help = "Examples:\n  mtactl config check\n  mtactl config check /etc/convoy/config.new"
+        after_help = "Examples:\n  mtactl config check\n  mtactl config push cluster.conf\n  \
+                            mtactl config history"
     )]
     Config(Config),
     /// Forget what is remembered
@@ -441,18 +445,6 @@ pub(crate) struct Resolve {
     pub(crate) connect: bool,
 }
 
-/// What to do with a configuration.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Config {
-    /// Read it without putting it to use
-    #[command(after_help = "Examples:\n  mtactl config check\n  mtactl config check \
-                            /etc/convoy/config.new\n  generate-config | mtactl config check -")]
-    Check {
-        /// A file on the node, - for standard input; without it, the one that the node runs with
-        file: Option<PathBuf>,
-    },
-}
-
 /// What to forget.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Clear {
@@ -512,6 +504,14 @@ mod tests {
             ("set queue a.com/b", false),
             ("set queue --mode=normal a.com/b", true),
             ("config check -", true),
+            ("config push", false),
+            ("config push c.conf --dry-run --comment why --skip-unreachable", true),
+            ("config rollback", false),
+            ("config rollback 6", true),
+            ("config show 6 --secrets", true),
+            ("config diff", true),
+            ("config diff 6 c.conf", true),
+            ("config diff 6 7 8", false),
             ("pause queue", false),
             ("cluster init --address mx1.example.com:2526", true),
             ("cluster token --ttl 1h --replaces n3", true),

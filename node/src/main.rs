@@ -28,8 +28,23 @@ struct Arguments {
     token: Option<String>,
 
     /// Check a configuration and the files it names, show every error, and exit.
-    #[arg(long, value_name = "FILE", exclusive = true)]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "list_ciphers", "describe",
+        "manual", "split_config"])]
     check_config: Option<PathBuf>,
+
+    /// With --check-config: the configuration that the nodes of a cluster share.
+    #[arg(long, value_name = "FILE", requires = "check_config")]
+    shared: Option<PathBuf>,
+
+    /// Make two configurations out of one, node.conf for this node and cluster.conf for
+    /// `mtactl config push`, check them, and exit.
+    #[arg(long, value_name = "FILE", requires = "out", conflicts_with_all = ["config",
+        "list_ciphers", "describe", "manual"])]
+    split_config: Option<PathBuf>,
+
+    /// With --split-config: the directory to write into. Nothing in it is overwritten.
+    #[arg(long, value_name = "DIR", requires = "split_config")]
+    out: Option<PathBuf>,
 
     /// Show which ciphers an OpenSSL cipher string selects here, and exit.
     #[arg(long, value_name = "STRING", exclusive = true)]
@@ -46,6 +61,8 @@ struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   mtad --check-config /etc/pmta/config
+  mtad --check-config node.conf --shared cluster.conf
+  mtad --split-config /etc/pmta/config --out /etc/convoy
   mtad --config /etc/convoy/config
   mtad --config /etc/convoy/config --join mx1.example.com:2526 --token cj1-...
   mtad --describe require-starttls
@@ -66,7 +83,9 @@ enum Page {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = if let Some(file) = arguments.check_config {
-        Ok(runtime::check::print(&file))
+        Ok(runtime::check::print(&file, arguments.shared.as_deref()))
+    } else if let (Some(file), Some(out)) = (arguments.split_config, arguments.out) {
+        runtime::split::print(&file, &out)
     } else if let Some(string) = arguments.list_ciphers {
         Ok(runtime::check::print_ciphers(&string))
     } else if let Some(name) = arguments.describe {

@@ -8,13 +8,11 @@ use convoy_proto::admin::{ConfigCheckRequest, Diagnostic, ReloadRequest, Severit
 use serde_json::{Value, json};
 
 use super::Done;
+use super::gather::LARGEST;
 use crate::client::Client;
 use crate::error::Error;
 use crate::format::plain;
 use crate::output::{Answer, Output};
-
-/// A configuration on standard input may not be larger, in bytes.
-const LARGEST: u64 = 2 * 1024 * 1024;
 
 pub(super) async fn reload(mut client: Client, output: &Output) -> Done {
     let reply = client.reload(ReloadRequest {}).await?.into_inner();
@@ -60,18 +58,17 @@ fn tell(output: &Output, findings: &[Diagnostic], verdict: Result<&str, &str>) -
 }
 
 fn render(findings: &[Diagnostic], verdict: Result<&str, &str>) -> Answer {
-    let data: Vec<Value> = findings
-        .iter()
-        .map(|f| {
-            json!({"severity": severity(f), "file": f.file, "line": f.line, "column": f.column,
-                   "text": f.text})
-        })
-        .collect();
+    let data: Vec<Value> = findings.iter().map(finding_json).collect();
     Answer {
         text: findings.iter().map(line).collect(),
         data: json!({"diagnostic": data}),
         message: verdict.unwrap_or_default().to_owned(),
     }
+}
+
+pub(super) fn finding_json(f: &Diagnostic) -> Value {
+    json!({"severity": severity(f), "file": f.file, "line": f.line, "column": f.column,
+           "text": f.text})
 }
 
 fn severity(finding: &Diagnostic) -> &'static str {
@@ -82,7 +79,7 @@ fn severity(finding: &Diagnostic) -> &'static str {
 }
 
 /// `FILE:LINE:COLUMN: error: TEXT`, as editors find it; a longer text keeps its lines.
-fn line(finding: &Diagnostic) -> String {
+pub(super) fn line(finding: &Diagnostic) -> String {
     let text: Vec<String> = finding.text.lines().map(plain).collect();
     let place = match (finding.file.as_str(), finding.line) {
         ("", 0) => String::new(),

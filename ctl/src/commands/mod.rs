@@ -4,7 +4,9 @@ mod acct;
 pub(crate) mod cluster;
 mod config;
 mod diagnose;
+mod gather;
 mod message;
+mod push;
 mod queues;
 mod recipients;
 mod settings;
@@ -13,6 +15,7 @@ mod status;
 mod switches;
 mod totals;
 mod upkeep;
+mod versions;
 
 use crate::cli::{Acct, Cli, Command, Config, Rotate, Show, Sort};
 use crate::client::{Target, connect};
@@ -53,6 +56,19 @@ pub(crate) async fn run(cli: Cli, output: &mut Output) -> Done {
         Command::Schedule(options) => switches::schedule(client, output, options).await,
         Command::Reload => config::reload(client, output).await,
         Command::Config(Config::Check { file }) => config::check(client, output, file).await,
+        Command::Config(Config::Push { file, options }) => {
+            push::push(client, output, file, options).await
+        }
+        Command::Config(Config::Rollback { version, options }) => {
+            push::rollback(client, output, version, options).await
+        }
+        Command::Config(Config::History) => versions::history(client, output).await,
+        Command::Config(Config::Show { version, secrets }) => {
+            versions::show(client, output, version, secrets).await
+        }
+        Command::Config(Config::Diff { sides, secrets }) => {
+            versions::diff(client, output, sides, secrets).await
+        }
         Command::Rotate(Rotate::Acct { file }) => acct::rotate(client, output, file).await,
         Command::Rotate(Rotate::Log) => upkeep::rotate_log(client, output).await,
         Command::Acct(Acct::Status) => acct::status(client, output).await,

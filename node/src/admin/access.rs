@@ -16,6 +16,10 @@ const TABLE: &[(&str, Role)] = &[
     ("Resolve", Role::Monitor),
     ("ConfigCheck", Role::Monitor),
     ("AcctStatus", Role::Monitor),
+    // Passwords are shown to administrators only: `super::caller::may_see_secrets`.
+    ("ConfigHistory", Role::Monitor),
+    ("ConfigShow", Role::Monitor),
+    ("ConfigDiff", Role::Monitor),
     // `list` also holds, releases and schedules what it lists.
     ("List", Role::Operator),
     ("Delete", Role::Operator),
@@ -33,13 +37,15 @@ const TABLE: &[(&str, Role)] = &[
     ("RotateAcct", Role::Operator),
     ("RotateLog", Role::Operator),
     ("Drain", Role::Admin),
+    ("ConfigPush", Role::Admin),
+    ("ConfigRollback", Role::Admin),
     ("ClusterInit", Role::Admin),
     ("ClusterToken", Role::Admin),
     ("ClusterOperator", Role::Admin),
 ];
 
 /// The role that a call of the administration service asks for; none for a call that does not
-/// exist.
+/// exist, and for those of nodes.
 #[must_use]
 pub fn role_for(call: &str) -> Option<Role> {
     TABLE.iter().find(|(name, _)| *name == call).map(|(_, role)| *role)
@@ -49,6 +55,9 @@ pub fn role_for(call: &str) -> Option<Role> {
 mod tests {
     use super::*;
 
+    /// Calls that nodes make to each other: nobody else may make them.
+    const BETWEEN_NODES: &[&str] = &["ConfigVerify", "ConfigAwait"];
+
     #[test]
     fn every_call_has_one_row() {
         let protocol = include_str!("../../../proto/convoy/admin.proto");
@@ -56,7 +65,8 @@ mod tests {
             protocol.split("service Admin {").nth(1).unwrap().split("\n}").next().unwrap();
         let calls = service.lines().filter_map(|line| line.trim().strip_prefix("rpc "));
         let mut calls: Vec<_> = calls.filter_map(|call| call.split('(').next()).collect();
-        let mut rows: Vec<_> = TABLE.iter().map(|(call, _)| *call).collect();
+        let roles = TABLE.iter().map(|(call, _)| *call);
+        let mut rows: Vec<_> = roles.chain(BETWEEN_NODES.iter().copied()).collect();
         calls.sort_unstable();
         rows.sort_unstable();
         assert!(calls.len() > 25, "the calls were not found");

@@ -8,17 +8,18 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::ports::*;
 use super::window::Tally;
 use crate::clock::Timestamp;
-use crate::config::Config;
 use crate::config::settings::Lookup;
+use crate::config::{Bundle, Config, InForce};
 use crate::dns::{DnsError, Mx, Resolve};
 use crate::id::{GroupId, Locator, MessageId, NodeId, QueueName, Role};
 use crate::message::{BodyType, Envelope, Notify, Origin, Recipient, Record};
-use crate::queue::door::{Inspect, ReportError};
+use crate::queue::cluster::{Change, Changed, Cluster, Configuration, VersionNote};
+use crate::queue::door::{Inspect, Meta, ReportError};
 use crate::queue::model::{Operation, Pressure, QueueFigures, Stored, Switches, Waiting};
 use crate::smtp::address::{Address, ReversePath};
 
@@ -266,6 +267,20 @@ impl AccountingPort for Accounting {
 pub(super) struct Runtime {
     pub(super) config: Mutex<Arc<Config>>,
     pub(super) findings: Mutex<Vec<Finding>>,
+    /// What is found in any shared configuration.
+    pub(super) verified: Mutex<Vec<Finding>>,
+    pub(super) in_force: watch::Sender<InForce>,
+}
+
+impl Runtime {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config: Mutex::new(Arc::new(config)),
+            findings: Mutex::default(),
+            verified: Mutex::default(),
+            in_force: watch::Sender::new(InForce::default()),
+        }
+    }
 }
 
 impl RuntimePort for Runtime {
@@ -324,6 +339,14 @@ impl RuntimePort for Runtime {
             }
         };
         ready(result).boxed()
+    }
+
+    fn verify(&self, _: Bundle) -> BoxFuture<'_, Result<Vec<Finding>, Refusal>> {
+        ready(Ok(self.verified.lock().clone())).boxed()
+    }
+
+    fn in_force(&self) -> watch::Receiver<InForce> {
+        self.in_force.subscribe()
     }
 
     fn rotate_log(&self) -> BoxFuture<'_, Result<(), Refusal>> {
@@ -389,5 +412,79 @@ impl Resolve for Dns {
 
     fn clear_cache(&self) {
         *self.cleared.lock() = true;
+    }
+}
+
+/// What the meta group of a few nodes knows of configurations.
+#[derive(Default)]
+pub(super) struct Board {
+    cluster: watch::Sender<Arc<Cluster>>,
+    versions: Mutex<Vec<Configuration>>,
+    /// Somebody else is quicker with the next push.
+    pub(super) overtaken: Mutex<bool>,
+}
+
+impl Board {
+    /// Changes what is known of the cluster.
+    pub(super) fn edit(&self, edit: impl FnOnce(&mut Cluster)) {
+        self.cluster.send_modify(|cluster| edit(Arc::make_mut(cluster)));
+    }
+
+    fn add(&self, configuration: Configuration) -> u64 {
+        let version = self.versions.lock().len() as u64 + 1;
+        let configuration = Configuration { version, ..configuration };
+        self.versions.lock().push(configuration.clone());
+        self.edit(|cluster| {
+            cluster.history.push(VersionNote {
+                version,
+                pushed_at: configuration.pushed_at,
+                author: configuration.author.clone(),
+                comment: configuration.comment.clone(),
+            });
+            cluster.configuration = Some(configuration);
+        });
+        version
+    }
+
+    fn configure(&self, change: Change) -> Changed {
+        use convoy_proto::storage::cluster_change::Kind;
+        let Some(Kind::Configure(configure)) = change.0.kind else { return Changed::Refused };
+        let configuration = Configuration::from(configure.configuration.unwrap());
+        if std::mem::take(&mut *self.overtaken.lock()) {
+            self.add(configuration.clone());
+        }
+        if configure.expected_version != self.versions.lock().len() as u64 {
+            return Changed::Refused;
+        }
+        Changed::Number(self.add(configuration))
+    }
+}
+
+/// The door of one node to the board.
+pub(super) struct Door {
+    pub(super) me: NodeId,
+    pub(super) board: Arc<Board>,
+}
+
+impl Meta for Door {
+    fn me(&self) -> NodeId {
+        self.me
+    }
+
+    fn cluster(&self) -> watch::Receiver<Arc<Cluster>> {
+        self.board.cluster.subscribe()
+    }
+
+    fn change(&self, change: Change) -> BoxFuture<'_, Result<Changed, ReportError>> {
+        ready(Ok(self.board.configure(change))).boxed()
+    }
+
+    fn configuration(&self, version: u64) -> BoxFuture<'_, Option<Configuration>> {
+        let versions = self.board.versions.lock();
+        ready(versions.iter().find(|known| known.version == version).cloned()).boxed()
+    }
+
+    fn leader(&self, _: GroupId) -> Option<NodeId> {
+        None
     }
 }

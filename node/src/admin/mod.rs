@@ -7,11 +7,14 @@
 //! [`Inspect`]: crate::queue::door::Inspect
 
 pub mod access;
+mod caller;
 mod cluster;
+mod difference;
 mod filter;
 pub mod monitor;
 mod operate;
 pub mod ports;
+mod push;
 mod recipients;
 mod resolve;
 mod service;
@@ -20,6 +23,7 @@ pub mod socket;
 mod status;
 mod switch;
 mod upkeep;
+mod versions;
 mod walk;
 pub mod window;
 
@@ -27,5 +31,7 @@ pub use service::{API_KEY, CheckApi, Ports, Service, server};
 
 #[cfg(test)]
 mod double;
+#[cfg(test)]
+mod push_test;
 #[cfg(test)]
 mod service_test;

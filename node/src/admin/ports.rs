@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::window::Tally;
 use crate::clock::Timestamp;
 use crate::config::settings::Lookup;
+use crate::config::{Bundle, InForce};
 use crate::id::{NodeId, QueueName, Role};
 use crate::queue::model::Pressure;
 
@@ -279,6 +280,13 @@ pub trait RuntimePort: Send + Sync + 'static {
 
     /// Reads a configuration without putting it to use.
     fn check(&self, source: CheckSource) -> BoxFuture<'_, Result<Vec<Finding>, Refusal>>;
+
+    /// Reads what is to be the shared configuration together with the node's own file, without
+    /// putting it to use.
+    fn verify(&self, shared: Bundle) -> BoxFuture<'_, Result<Vec<Finding>, Refusal>>;
+
+    /// The version of the shared configuration that the node runs with.
+    fn in_force(&self) -> watch::Receiver<InForce>;
 
     /// Begins a new log file.
     fn rotate_log(&self) -> BoxFuture<'_, Result<(), Refusal>>;

@@ -12,9 +12,10 @@ use tonic::{Request, Response, Status};
 
 use super::monitor::Monitor;
 use super::ports::{AccountingPort, DeliveryPort, FoundingPort, IngressPort, Refusal, RuntimePort};
-use super::{cluster, operate, recipients, resolve, show, status, upkeep};
+use super::{caller, cluster, operate, push, recipients, resolve, show, status, upkeep, versions};
 use crate::dns::Resolve;
-use crate::queue::door::{Inspect, ReportError};
+use crate::queue::door::{Inspect, Meta, ReportError};
+use crate::queue::raft::Peers;
 
 /// All that administration asks.
 pub struct Ports {
@@ -34,6 +35,10 @@ pub struct Ports {
     pub dns: Arc<dyn Resolve>,
     /// Filled by [`super::monitor::run`].
     pub monitor: Arc<Monitor>,
+    /// What the meta group knows: the versions of the shared configuration.
+    pub meta: Arc<dyn Meta>,
+    /// The way to other nodes.
+    pub peers: Arc<dyn Peers>,
     /// Held while the operator's switches are read, changed and written.
     pub switching: tokio::sync::Mutex<()>,
 }
@@ -259,6 +264,63 @@ impl Admin for Service {
         request: Request<proto::ConfigCheckRequest>,
     ) -> Reply<proto::ConfigCheckReply> {
         reply(upkeep::config_check(&self.ports, request.into_inner())).await
+    }
+
+    async fn config_push(
+        &self,
+        request: Request<proto::ConfigPushRequest>,
+    ) -> Reply<proto::ConfigPushReply> {
+        let author = caller::name(&request).await;
+        reply(push::push(&self.ports, request.into_inner(), author)).await
+    }
+
+    async fn config_rollback(
+        &self,
+        request: Request<proto::ConfigRollbackRequest>,
+    ) -> Reply<proto::ConfigPushReply> {
+        let author = caller::name(&request).await;
+        reply(push::rollback(&self.ports, request.into_inner(), author)).await
+    }
+
+    async fn config_history(
+        &self,
+        _: Request<proto::ConfigHistoryRequest>,
+    ) -> Reply<proto::ConfigHistoryReply> {
+        Ok(Response::new(versions::history(&self.ports)))
+    }
+
+    async fn config_show(
+        &self,
+        request: Request<proto::ConfigShowRequest>,
+    ) -> Reply<proto::ConfigShowReply> {
+        if request.get_ref().secrets {
+            caller::may_see_secrets(&request)?;
+        }
+        reply(versions::show(&self.ports, request.into_inner())).await
+    }
+
+    async fn config_diff(
+        &self,
+        request: Request<proto::ConfigDiffRequest>,
+    ) -> Reply<proto::ConfigDiffReply> {
+        if request.get_ref().secrets {
+            caller::may_see_secrets(&request)?;
+        }
+        reply(versions::diff(&self.ports, request.into_inner())).await
+    }
+
+    async fn config_verify(
+        &self,
+        request: Request<proto::ConfigVerifyRequest>,
+    ) -> Reply<proto::ConfigVerifyReply> {
+        reply(push::verify(&self.ports, request.into_inner())).await
+    }
+
+    async fn config_await(
+        &self,
+        request: Request<proto::ConfigAwaitRequest>,
+    ) -> Reply<proto::ConfigAwaitReply> {
+        Ok(Response::new(push::wait(&self.ports, request.into_inner()).await))
     }
 
     async fn rotate_acct(

@@ -14,15 +14,17 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Streaming};
 
-use super::double::{Accounting, Delivery, Dns, Founding, Ingress, Runtime, Store, stored};
+use super::double::{Accounting, Delivery, Dns, Door, Founding, Ingress, Runtime, Store, stored};
 use super::monitor::Monitor;
 use super::ports::{Activity, Event, EventKind, Finding, Mode};
 use super::window::Tally;
 use super::{API_KEY, Ports, Service, server, socket};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
+use crate::id::NodeId;
 use crate::message::{Class, Outcome, Status};
 use crate::queue::door::ReportError;
+use crate::queue::raft::Alone;
 
 const CONFIG: &str = "<acct-file /tmp/acct.csv>\n records b\n</acct-file>\n";
 
@@ -44,10 +46,7 @@ impl Fixture {
         for n in 0..messages {
             store.insert(stored(n, 1000 + n));
         }
-        let runtime = Arc::new(Runtime {
-            config: parking_lot::Mutex::new(Arc::new(Config::from_text(CONFIG).unwrap())),
-            findings: parking_lot::Mutex::default(),
-        });
+        let runtime = Arc::new(Runtime::new(Config::from_text(CONFIG).unwrap()));
         let (ingress, delivery) = (Arc::new(Ingress::default()), Arc::new(Delivery::default()));
         let (dns, monitor) = (Arc::new(Dns::default()), Arc::new(Monitor::default()));
         let ports = Ports {
@@ -59,6 +58,8 @@ impl Fixture {
             founding: Arc::new(Founding),
             dns: dns.clone(),
             monitor: monitor.clone(),
+            meta: Arc::new(Door { me: NodeId(1), board: Arc::default() }),
+            peers: Arc::new(Alone),
             switching: tokio::sync::Mutex::new(()),
         };
         let directory = tempfile::tempdir().unwrap();

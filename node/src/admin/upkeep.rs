@@ -70,7 +70,7 @@ fn is_valid(findings: &[Finding]) -> bool {
     !findings.iter().any(|finding| finding.is_error)
 }
 
-fn diagnostics(findings: Vec<Finding>) -> Vec<proto::Diagnostic> {
+pub(super) fn diagnostics(findings: Vec<Finding>) -> Vec<proto::Diagnostic> {
     let one = |finding: Finding| proto::Diagnostic {
         severity: if finding.is_error { proto::Severity::Error } else { proto::Severity::Warning }
             .into(),

@@ -52,13 +52,23 @@ pub(super) struct Checked {
 
 /// Checks the whole tree.
 pub(super) fn check(items: Vec<Item>, diagnostics: &mut Diagnostics) -> Checked {
+    let [root] = check_all([items], diagnostics);
+    root
+}
+
+/// Checks trees that are parts of one configuration.
+pub(super) fn check_all<const N: usize>(
+    parts: [Vec<Item>; N],
+    diagnostics: &mut Diagnostics,
+) -> [Checked; N] {
     let mut checker = Checker { diagnostics, inert: BTreeMap::new(), moot: HashSet::new() };
     let nowhere = Text::detached("config", "");
-    let root =
-        Section { scope: Scope::Global, tag: nowhere.clone(), argument: nowhere, body: items };
-    let root = checker.section(root);
+    let roots = parts.map(|body| {
+        let (tag, argument) = (nowhere.clone(), nowhere.clone());
+        checker.section(Section { scope: Scope::Global, tag, argument, body })
+    });
     checker.summarize();
-    root
+    roots
 }
 
 struct Checker<'a> {

@@ -114,6 +114,7 @@ const SECRETS: &[(&str, usize)] = &[
     ("http-api-key", 1),
     ("access-token", 1),
     ("volume-audit-api-key", 1),
+    ("imprinter-password", 1),
     ("smtp-server-tls-certificate", 2),
     ("smtp-client-certificate", 2),
     ("tls-certificate", 2),
@@ -155,6 +156,58 @@ fn shown_line(line: &str) -> String {
         shown.push(if in_word && word > first { '*' } else { c });
     }
     shown
+}
+
+/// What stands in place of a secret in a text that is shown as a whole.
+const HIDDEN: &str = "********";
+
+/// The line without its secrets, to be shown as a line of a whole file. Stricter than for a
+/// message: a directive further behind and one in a comment are seen, and lengths are not told.
+#[must_use]
+pub fn without_secrets(line: &str) -> String {
+    let bare = |word: &str| word.trim_start_matches('#').to_owned();
+    let mut hidden_from = None;
+    let mut shown = String::with_capacity(line.len());
+    for (number, (blanks, word)) in words(line).enumerate() {
+        shown.push_str(blanks);
+        let name = bare(word);
+        let (key, glued) = name.split_once('=').unwrap_or((&name, ""));
+        let first = first_secret(key).or_else(|| (number == 0).then(|| secret_meant(key))?);
+        if hidden_from.is_some_and(|from| number >= from) {
+            shown.push_str(HIDDEN);
+            continue;
+        }
+        match first {
+            Some(_) if !glued.is_empty() => {
+                let end = word.find('=').map_or(word.len(), |at| at + 1);
+                shown.push_str(&word[..end]);
+                shown.push_str(HIDDEN);
+                hidden_from = Some(number + 1);
+            }
+            Some(first) => {
+                shown.push_str(word);
+                hidden_from = Some(number + first);
+            }
+            None => shown.push_str(word),
+        }
+    }
+    shown
+}
+
+/// The words of a line, each with the blanks before it; blanks at the end come with no word.
+fn words(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let start = rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len());
+        let (blanks, after) = rest.split_at(start);
+        let end = after.find(char::is_whitespace).unwrap_or(after.len());
+        let (word, left) = after.split_at(end);
+        rest = left;
+        Some((blanks, word))
+    })
 }
 
 /// Collects diagnostics, a bounded number of them.
@@ -263,6 +316,26 @@ mod tests {
             ("use-startls yes", "use-startls yes"),
         ] {
             assert_eq!(shown_line(line), shown);
+        }
+    }
+
+    #[test]
+    fn secrets_are_hidden_wherever_they_stand_in_a_whole_text() {
+        for (line, shown) in [
+            ("  password hunter2 x", "  password ******** ********"),
+            ("tls-certificate /a.pem \"b c\"", "tls-certificate /a.pem ******** ********"),
+            ("auth-username a auth-password b", "auth-username a auth-password ********"),
+            ("#password hunter2", "#password ********"),
+            ("# api-key 0815 # old", "# api-key ******** ******** ********"),
+            ("pasword hunter2", "pasword ********"),
+            ("password=hunter2 x", "password=******** ********"),
+            ("imprinter-password x", "imprinter-password ********"),
+            ("smtp-client-certificate /a.pem", "smtp-client-certificate /a.pem"),
+            ("# tokens of the trade ", "# tokens of the trade "),
+            ("<domain *>", "<domain *>"),
+            ("", ""),
+        ] {
+            assert_eq!(without_secrets(line), shown);
         }
     }
 

@@ -18,6 +18,9 @@ pub struct Directive {
     pub support: Support,
     /// When a change takes effect.
     pub applies: Applies,
+    /// Where it stands at the top level once nodes share a configuration; within a section that of
+    /// the section counts, see [`Directive::home_in`].
+    pub home: Home,
     /// First version of PowerMTA's guide or of Convoy that has it: `4.5`, `5.0`, `5.0r8`,
     /// `convoy 0.1`.
     pub since: &'static str,
@@ -48,6 +51,19 @@ pub enum Applies {
     Live,
     /// At the next start.
     Restart,
+}
+
+/// Where something stands once the nodes of a cluster share a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// In the configuration that all nodes share.
+    Shared,
+    /// In the file of each node, for it is about that machine.
+    NodeLocal,
+    /// In either; what the node's file says comes first.
+    Overridable,
+    /// In both: it reads other files in place.
+    Anywhere,
 }
 
 /// A section of the language.
@@ -185,6 +201,7 @@ impl Directive {
             repeats: false,
             support: Support::Active,
             applies: Applies::Live,
+            home: Home::Shared,
             since: "4.5",
             doc: "",
             example: "",
@@ -231,6 +248,36 @@ impl Directive {
     pub const fn at_restart(mut self) -> Self {
         self.applies = Applies::Restart;
         self
+    }
+
+    /// It is about one machine, and stays in the file of each node.
+    #[must_use]
+    pub const fn node_local(mut self) -> Self {
+        self.home = Home::NodeLocal;
+        self
+    }
+
+    /// Nodes share it, and one that differs says so in its own file.
+    #[must_use]
+    pub const fn overridable(mut self) -> Self {
+        self.home = Home::Overridable;
+        self
+    }
+
+    /// Either kind of file may have it.
+    #[must_use]
+    pub const fn anywhere(mut self) -> Self {
+        self.home = Home::Anywhere;
+        self
+    }
+
+    /// Where it stands in a cluster, seen in this section.
+    #[must_use]
+    pub const fn home_in(&self, scope: Scope) -> Home {
+        match (scope, self.home) {
+            (Scope::Global, home) | (_, home @ Home::Anywhere) => home,
+            (_, Home::Shared | Home::NodeLocal | Home::Overridable) => scope.home(),
+        }
     }
 
     /// The first version known to have it.
@@ -376,6 +423,39 @@ impl Scope {
                 matches!(outer, Self::Global | Self::TransmissionsApi)
             }
             _ => matches!(outer, Self::Global),
+        }
+    }
+
+    /// Where the whole section stands once nodes share a configuration; the top level is in both.
+    #[must_use]
+    pub const fn home(self) -> Home {
+        match self {
+            Self::Global => Home::Anywhere,
+            Self::SmtpListener | Self::TransmissionsApiListener | Self::Spool => Home::NodeLocal,
+            Self::Source
+            | Self::SourceGroup
+            | Self::SmtpUser
+            | Self::Domain
+            | Self::VirtualMta
+            | Self::VirtualMtaPool
+            | Self::AcctFile
+            | Self::BounceProcessor
+            | Self::FeedbackLoopProcessor
+            | Self::AddressList
+            | Self::EmailPatterns
+            | Self::PatternList
+            | Self::SmtpPatternList
+            | Self::RewriteList
+            | Self::DomainKeyList
+            | Self::BounceCategoryPatterns
+            | Self::MxRollupList
+            | Self::Dns
+            | Self::TransmissionsApi
+            | Self::Proxy
+            | Self::Vault
+            | Self::Signals
+            | Self::SignalsFilter
+            | Self::GmImprinter => Home::Shared,
         }
     }
 

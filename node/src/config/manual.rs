@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::diagnostic::did_you_mean;
-use super::directive::{Applies, Directive, Scope, Support, TagArgument};
+use super::directive::{Applies, Directive, Home, Scope, Support, TagArgument};
 use super::directives::SECTIONS;
 use super::parser::place;
 use super::table;
@@ -43,24 +43,26 @@ fn section(page: &mut String, scope: Scope) {
         if let Some(state) = support(known.support) {
             let _ = writeln!(page, "{}", text(&state));
         }
+        let _ = writeln!(page, "{}", text(home(scope.home())));
         let _ = writeln!(page, ".PP\n.nf\n.RS\n{}\n.RE\n.fi", text(known.example));
     }
     for row in table::all().filter(|row| row.scopes.contains(&scope)) {
-        entry(page, row);
+        entry(page, row, scope);
     }
 }
 
-fn entry(page: &mut String, row: &Directive) {
+fn entry(page: &mut String, row: &Directive, scope: Scope) {
     let _ = writeln!(page, ".TP\n.B {}", escaped(&syntax(row.name, row.args)));
     let _ = writeln!(page, "{}", text(row.doc));
-    for fact in facts(row) {
+    for fact in facts(row, &[scope]) {
         let _ = writeln!(page, ".br\n{}", text(&fact));
     }
     let _ = writeln!(page, ".br\nExample:\n.B {}", escaped(row.example));
 }
 
-/// Default, repetition, support, version and when a change takes effect, a sentence each.
-fn facts(row: &Directive) -> Vec<String> {
+/// Default, repetition, support, version, when a change takes effect and where it stands in a
+/// cluster, a sentence each.
+fn facts(row: &Directive, scopes: &[Scope]) -> Vec<String> {
     let mut facts = Vec::new();
     if !row.default.is_empty() {
         facts.push(format!("Default: {}.", row.default));
@@ -74,7 +76,36 @@ fn facts(row: &Directive) -> Vec<String> {
         Applies::Restart => "a restart",
     };
     facts.push(format!("Since {}. A change takes effect with {applies}.", row.since));
+    facts.extend(homes(row, scopes));
     facts
+}
+
+/// Where it stands in a cluster; by section where that differs.
+fn homes(row: &Directive, scopes: &[Scope]) -> Vec<String> {
+    let mut homes: Vec<(Home, Vec<String>)> = Vec::new();
+    for scope in scopes {
+        let here = row.home_in(*scope);
+        match homes.iter_mut().find(|(home, _)| *home == here) {
+            Some((_, places)) => places.push(place(*scope)),
+            None => homes.push((here, vec![place(*scope)])),
+        }
+    }
+    if let [(only, _)] = homes.as_slice() {
+        return vec![home(*only).to_owned()];
+    }
+    let told = |(at, places): (Home, Vec<String>)| format!("{}: {}", places.join(", "), home(at));
+    homes.into_iter().map(told).collect()
+}
+
+const fn home(home: Home) -> &'static str {
+    match home {
+        Home::Shared => "Shared in a cluster.",
+        Home::NodeLocal => "Node-local: stays in the node's file.",
+        Home::Overridable => {
+            "Shared in a cluster; what the node's file says comes first and replaces it."
+        }
+        Home::Anywhere => "May stand in the node's file and in what a cluster shares.",
+    }
 }
 
 fn support(support: Support) -> Option<String> {
@@ -97,7 +128,7 @@ pub fn describe(name: &str) -> Result<String, String> {
         let _ =
             writeln!(description, "{}\n    ({})\n", syntax(row.name, row.args), places.join(", "));
         let _ = writeln!(description, "{}\n", filled(row.doc));
-        for fact in facts(row) {
+        for fact in facts(row, row.scopes) {
             let _ = writeln!(description, "{}", filled(&fact));
         }
         let _ = writeln!(description, "    Example: {}\n", row.example);
@@ -105,6 +136,7 @@ pub fn describe(name: &str) -> Result<String, String> {
     let tag = name.trim_matches(['<', '>']);
     if let Some(section) = SECTIONS.iter().find(|s| s.scope.tag().eq_ignore_ascii_case(tag)) {
         let _ = writeln!(description, "{}\n\n{}\n", section.example, filled(section.doc));
+        let _ = writeln!(description, "{}", filled(home(section.scope.home())));
         let rows = table::all().filter(|row| row.scopes.contains(&section.scope));
         let names: Vec<_> = rows.map(|row| row.name).collect();
         let _ = writeln!(description, "{}", filled(&format!("Directives: {}", names.join(", "))));

@@ -12,6 +12,7 @@ pub mod address;
 mod bounce_categories;
 mod build;
 mod builtin_categories;
+mod bundle;
 mod check;
 mod checker;
 pub mod diagnostic;
@@ -25,6 +26,7 @@ pub mod manual;
 mod merge;
 mod network;
 mod parser;
+mod parts;
 mod position;
 pub(crate) mod record_fields;
 mod route;
@@ -32,6 +34,7 @@ mod rules;
 pub mod settings;
 mod show;
 pub mod source;
+pub mod split;
 mod table;
 mod value;
 
@@ -40,7 +43,11 @@ mod tests;
 
 use std::path::Path;
 
-pub use diagnostic::{Diagnostic, Severity};
+use checker::Checked;
+use diagnostic::Diagnostics;
+
+pub use bundle::{Bundle, BundleError};
+pub use diagnostic::{Diagnostic, Severity, without_secrets};
 pub use position::Position;
 pub use settings::{Config, DomainSettings, Lookup, SourceSettings};
 pub use source::{Files, SystemFiles};
@@ -58,15 +65,73 @@ pub struct Loaded {
 /// see [`Config::file_positions`].
 #[must_use]
 pub fn load(path: &Path, files: &dyn Files) -> Loaded {
-    let mut diagnostics = diagnostic::Diagnostics::default();
+    let mut diagnostics = Diagnostics::default();
     let items = parser::parse(path, files, &mut diagnostics);
     if items.is_empty() && diagnostics.has_errors() {
         // The file was not read: to name what it lacks would say nothing.
         return Loaded { config: None, diagnostics: diagnostics.into_sorted() };
     }
     let root = checker::check(items, &mut diagnostics);
+    finish(&root, files, diagnostics)
+}
+
+fn finish(root: &Checked, files: &dyn Files, mut diagnostics: Diagnostics) -> Loaded {
+    let config = build::build(root, files.host_name(), &mut diagnostics);
+    check::check(root, &config, &mut diagnostics);
+    let config = (!diagnostics.has_errors()).then_some(config);
+    Loaded { config, diagnostics: diagnostics.into_sorted() }
+}
+
+/// The version of the shared configuration that a node runs with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InForce {
+    /// Its number; 0 when the node's own file is all that there is.
+    pub version: u64,
+    /// The newest version that the node has tried to run with.
+    pub tried: u64,
+    /// Why it does not run with that one; empty when it does.
+    pub refused: String,
+}
+
+/// Reads a node's own file and the configuration that it shares with others, and makes one
+/// configuration of both. `version` is that of the shared one, if it has a number already.
+#[must_use]
+pub fn load_with(path: &Path, files: &dyn Files, shared: &Bundle, version: Option<u64>) -> Loaded {
+    let below = version.map(|version| format!("cluster@{version}")).unwrap_or_default();
+    let bundle = bundle::BundleFiles::new(shared, Path::new(&below));
+    load_parts((path, files), (&bundle.main(), &bundle), version)
+}
+
+/// The same for a shared configuration that stands in a file.
+#[must_use]
+pub fn load_both(path: &Path, shared: &Path, files: &dyn Files) -> Loaded {
+    load_parts((path, files), (shared, files), None)
+}
+
+fn load_parts(
+    (node, node_files): (&Path, &dyn Files),
+    (shared, shared_files): (&Path, &dyn Files),
+    version: Option<u64>,
+) -> Loaded {
+    let mut diagnostics = Diagnostics::default();
+    let own = parser::parse(node, node_files, &mut diagnostics);
+    let common = parser::parse(shared, shared_files, &mut diagnostics);
+    let unread = own.is_empty() || common.is_empty();
+    if unread && diagnostics.has_errors() {
+        return Loaded { config: None, diagnostics: diagnostics.into_sorted() };
+    }
+    let root = parts::join(own, common, version, &mut diagnostics);
+    finish(&root, node_files, diagnostics)
+}
+
+/// Reads what is node-local in a node's own file, which is all that is needed to open its store.
+/// Nothing that the other part could name is checked.
+#[must_use]
+pub fn load_local(path: &Path, files: &dyn Files) -> Loaded {
+    let mut diagnostics = Diagnostics::default();
+    let items = parser::parse(path, files, &mut diagnostics);
+    let root = parts::alone(items, &mut diagnostics);
     let config = build::build(&root, files.host_name(), &mut diagnostics);
-    check::check(&root, &config, &mut diagnostics);
     let config = (!diagnostics.has_errors()).then_some(config);
     Loaded { config, diagnostics: diagnostics.into_sorted() }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::acct_paths;
 use super::say;
 use crate::clock::Timestamp;
-use crate::config::{self, Config, Diagnostic, Files, Severity, SystemFiles};
+use crate::config::{self, Bundle, Config, Diagnostic, Files, Loaded, Severity, SystemFiles};
 use crate::tls;
 
 /// A configuration that was read, and what is to be said about it.
@@ -18,17 +18,33 @@ pub struct Checked {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// The configuration that nodes share, which is read together with a node's own file.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Its files.
+    pub bundle: Bundle,
+    /// Its version, if it has one already.
+    pub version: Option<u64>,
+}
+
 /// Reads `path`, then the certificates, keys and cipher strings that it names, and looks at the
 /// directories of accounting files.
 #[must_use]
-pub fn read(path: &Path) -> Checked {
-    read_with(path, &SystemFiles, Severity::Error)
+pub fn read(path: &Path, shared: Option<&Shared>) -> Checked {
+    read_with(path, &SystemFiles, shared)
 }
 
 /// Reads a configuration given as a text; files that it includes are read from this machine.
 #[must_use]
-pub fn read_text(text: &str) -> Checked {
-    read_with(Path::new(TEXT), &TextAndSystem(text), Severity::Error)
+pub fn read_text(text: &str, shared: Option<&Shared>) -> Checked {
+    read_with(Path::new(TEXT), &TextAndSystem(text), shared)
+}
+
+/// The node-local settings in `path`, without a look at the files that they name. None if they
+/// have errors.
+#[must_use]
+pub fn read_local(path: &Path) -> Option<Config> {
+    config::load_local(path, &SystemFiles).config
 }
 
 /// How findings name a text that is no file.
@@ -54,8 +70,16 @@ impl Files for TextAndSystem<'_> {
     }
 }
 
-fn read_with(path: &Path, files: &dyn Files, unwritable: Severity) -> Checked {
-    let loaded = config::load(path, files);
+fn read_with(path: &Path, files: &dyn Files, shared: Option<&Shared>) -> Checked {
+    let loaded = match shared {
+        Some(Shared { bundle, version }) => config::load_with(path, files, bundle, *version),
+        None => config::load(path, files),
+    };
+    look_around(loaded, Severity::Error)
+}
+
+/// Looks at the files that a configuration names.
+fn look_around(loaded: Loaded, unwritable: Severity) -> Checked {
     let mut diagnostics = loaded.diagnostics;
     let Some(config) = loaded.config else {
         return Checked { config: None, diagnostics };
@@ -66,19 +90,25 @@ fn read_with(path: &Path, files: &dyn Files, unwritable: Severity) -> Checked {
     Checked { config: (!refused).then_some(config), diagnostics }
 }
 
-/// `mtad --check-config FILE`: prints every error and warning; true when the file may be used.
+/// `mtad --check-config FILE [--shared FILE]`: prints every error and warning; true when it may be
+/// used.
 #[must_use]
-pub fn print(path: &Path) -> bool {
+pub fn print(path: &Path, shared: Option<&Path>) -> bool {
+    let loaded = match shared {
+        Some(shared) => config::load_both(path, shared, &SystemFiles),
+        None => config::load(path, &SystemFiles),
+    };
     // Whoever checks a file need not be the user that the node runs as.
-    let checked = read_with(path, &SystemFiles, Severity::Warning);
+    let checked = look_around(loaded, Severity::Warning);
     for diagnostic in &checked.diagnostics {
         say(format_args!("{diagnostic}\n"));
     }
     let errors = checked.diagnostics.iter().filter(|d| d.is_error()).count();
     let warnings = checked.diagnostics.len() - errors;
     let verdict = if checked.config.is_some() { "may be used" } else { "is refused" };
+    let with = shared.map(|shared| format!(" with {}", shared.display())).unwrap_or_default();
     say(format_args!(
-        "{} {verdict}: {}, {}",
+        "{}{with} {verdict}: {}, {}",
         path.display(),
         counted(errors, "error"),
         counted(warnings, "warning")

@@ -3,6 +3,7 @@
 //! It serves while the configuration names a listener and the node belongs to a cluster, and
 //! follows both: a cluster that is made and a listener that moves want no restart.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,10 @@ use tracing::{error, info};
 use super::node::Parts;
 use crate::admin::{self, access};
 use crate::cluster::accept::accept;
+use crate::cluster::credentials::Credentials;
 use crate::cluster::gate::{Gate, Need};
 use crate::cluster::join;
+use crate::queue::Queue;
 use crate::queue::door::Meta as _;
 
 /// How often the configuration is looked at.
@@ -93,6 +96,28 @@ fn need(path: &str) -> Need {
     }
 }
 
+/// The groups alone, served while the rest of a new member waits for what its cluster shares.
+pub(super) struct Early(Serving);
+
+impl Early {
+    /// Begins to serve. To be called within the multi-thread runtime.
+    pub(super) async fn start(
+        address: SocketAddr,
+        credentials: &Arc<Credentials>,
+        queue: &Arc<Queue>,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let mut services = Routes::builder();
+        services.add_service(queue.peer_service());
+        Ok(Self(Serving::start(listener, credentials, queue, services.routes())))
+    }
+
+    /// Ends, so that all can be served there.
+    pub(super) async fn stop(self) {
+        self.0.stop().await;
+    }
+}
+
 /// A server at work.
 struct Serving {
     stop: watch::Sender<bool>,
@@ -100,9 +125,14 @@ struct Serving {
 }
 
 impl Serving {
-    fn start(listener: TcpListener, parts: &Arc<Parts>, asked: &Arc<admin::Ports>) -> Self {
+    fn start(
+        listener: TcpListener,
+        credentials: &Arc<Credentials>,
+        queue: &Queue,
+        routes: Routes,
+    ) -> Self {
         let (stop, mut stopped) = watch::channel(false);
-        let incoming = accept(listener, Arc::clone(&parts.credentials), parts.queue.cluster());
+        let incoming = accept(listener, Arc::clone(credentials), queue.cluster());
         let router = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -110,7 +140,7 @@ impl Serving {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .layer(Gate(need))
-            .add_routes(services(parts, asked));
+            .add_routes(routes);
         let served = router.serve_with_incoming_shutdown(incoming, async move {
             // A sender that is gone means that the node has stopped.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -175,7 +205,8 @@ async fn follow(
         None => Listening::Off,
         Some(address) => match TcpListener::bind(address).await {
             Ok(listener) => {
-                *serving = Some(Serving::start(listener, parts, asked));
+                let routes = services(parts, asked);
+                *serving = Some(Serving::start(listener, &parts.credentials, &parts.queue, routes));
                 info!("cluster listener on {address}");
                 Listening::On(address)
             }
@@ -203,6 +234,8 @@ mod tests {
             ("/convoy.admin.v1.Admin/Delete", Need::Role(Role::Operator)),
             ("/convoy.admin.v1.Admin/ClusterToken", Need::Role(Role::Admin)),
             ("/convoy.admin.v1.Admin/New", Need::Node),
+            ("/convoy.admin.v1.Admin/ConfigPush", Need::Role(Role::Admin)),
+            ("/convoy.admin.v1.Admin/ConfigVerify", Need::Node),
             ("/convoy.admin.v1.Admin", Need::Node),
             ("/convoy.peer.v1.Peer/Append", Need::Node),
             ("/convoy.accounting.v1.AccountingCollector/Collect", Need::Node),

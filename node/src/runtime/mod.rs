@@ -5,6 +5,8 @@
 //! - `node`: what is started in which order, and stopped in which order.
 //! - `signals`: SIGTERM, SIGINT, SIGHUP, and the store's failure.
 //! - `reload`: putting a new configuration to use.
+//! - `versions`: which version of the shared configuration a node runs with.
+//! - `split`: two files out of one.
 //! - `ports`: what administration asks, answered by the owners.
 //! - `rpc`: the gRPC server on the Unix socket, and the way to the collector.
 //! - `cluster_rpc`: the gRPC server on the cluster listener.
@@ -23,8 +25,10 @@ mod ports;
 mod reload;
 mod rpc;
 mod signals;
+pub mod split;
 mod stewardship;
 mod threads;
+mod versions;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -38,8 +42,8 @@ use self::log::{Log, LogSettings};
 use self::node::Node;
 use self::signals::{Ended, Signals};
 use self::threads::Threads;
+use self::versions::Opening;
 use crate::cluster::credentials::Credentials;
-use crate::config::Config;
 
 pub use joining::JoinWith;
 
@@ -51,21 +55,17 @@ pub use joining::JoinWith;
 ///
 /// When the node cannot start, or does not stop in order.
 pub fn run(path: &Path, join: Option<JoinWith>) -> Result<bool> {
-    let checked = check::read(path);
-    for diagnostic in &checked.diagnostics {
-        eprintln!("{diagnostic}");
-    }
-    let Some(config) = checked.config else {
+    let Some(opening) = versions::open(path, join.is_some()) else {
         eprintln!("mtad: {} is refused", path.display());
         return Ok(false);
     };
     let (log, layer) =
-        Log::start(LogSettings::of(&config.server)).context("cannot open the log file")?;
+        Log::start(LogSettings::of(&opening.local.server)).context("cannot open the log file")?;
     tracing_subscriber::registry().with(layer).init();
     tracing::info!("mtad {} starting", env!("CARGO_PKG_VERSION"));
 
     let log = Arc::new(log);
-    let ended = serve(path, config, join, &log);
+    let ended = serve(path, opening, join, &log);
     if let Err(error) = &ended {
         tracing::error!("mtad cannot run: {}", explain(error));
     }
@@ -74,19 +74,20 @@ pub fn run(path: &Path, join: Option<JoinWith>) -> Result<bool> {
 }
 
 /// Starts the node, and stops it when it is told to or cannot go on.
-fn serve(path: &Path, config: Config, join: Option<JoinWith>, log: &Arc<Log>) -> Result<Ended> {
+fn serve(path: &Path, opening: Opening, join: Option<JoinWith>, log: &Arc<Log>) -> Result<Ended> {
     let threads = Threads::start()?;
-    let credentials = Arc::new(Credentials::open(&config.server.spool)?);
+    let local = opening.local.clone();
+    let credentials = Arc::new(Credentials::open(&local.server.spool)?);
     let ended = threads.block_on(async {
         let signals = Signals::listen()?;
         if let Some(with) = join {
-            joining::join(&config, &credentials, with, threads.runtime())
+            joining::join(&local, &credentials, with, threads.runtime())
                 .await
                 .context("this node did not join")?;
         }
         let log = Arc::clone(log);
         let failure = signals.failure();
-        let node = Node::start(path, config, credentials, log, &threads, failure).await?;
+        let node = Node::start(path, opening, credentials, log, &threads, failure).await?;
         node.announce();
         let ended = signals.wait(&node).await;
         node.stop(ended == Ended::Failed).await;

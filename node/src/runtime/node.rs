@@ -21,6 +21,7 @@ use super::log::Log;
 use super::rpc::{OwnSocket, Rpc};
 use super::stewardship::Stewardship;
 use super::threads::Threads;
+use super::versions::{self, Opening};
 use super::{ports, reload, say, stewardship};
 use crate::accounting::{Accounting, Foundation, Naming};
 use crate::admin::monitor::{self, Monitor};
@@ -30,13 +31,14 @@ use crate::cluster::credentials::Credentials;
 use crate::cluster::dial::transport;
 use crate::cluster::renewal;
 use crate::cluster::steward::Steward;
-use crate::config::Config;
 use crate::config::settings::AcctTarget;
+use crate::config::{Config, InForce};
 use crate::delivery::Delivery;
 use crate::dns::hickory::SystemResolver;
 use crate::id::NodeId;
 use crate::ingress::Ingress;
 use crate::queue::cluster::Description;
+use crate::queue::raft::Peers;
 use crate::queue::raft::group::Timing;
 use crate::queue::store::FatalHook;
 use crate::queue::store::database::Sizes;
@@ -58,6 +60,8 @@ pub(super) struct Parts {
     pub(super) config: Arc<ArcSwap<Config>>,
     pub(super) log: Arc<Log>,
     pub(super) queue: Arc<Queue>,
+    /// The way to other nodes.
+    pub(super) peers: Arc<dyn Peers>,
     pub(super) accounting: Arc<Accounting>,
     pub(super) delivery: Arc<Delivery>,
     pub(super) ingress: Arc<Ingress>,
@@ -68,6 +72,8 @@ pub(super) struct Parts {
     pub(super) description: watch::Sender<Description>,
     /// One reload at a time.
     pub(super) reloading: tokio::sync::Mutex<()>,
+    /// The version of the shared configuration that the node runs with.
+    pub(super) in_force: watch::Sender<InForce>,
     state: AtomicU8,
 }
 
@@ -103,7 +109,7 @@ impl Node {
     /// Starts everything in order.
     pub(super) async fn start(
         path: &Path,
-        config: Config,
+        opening: Opening,
         credentials: Arc<Credentials>,
         log: Arc<Log>,
         threads: &Threads,
@@ -111,8 +117,12 @@ impl Node {
     ) -> Result<Self> {
         let runtime = threads.runtime().clone();
         let base = std::env::current_dir().context("the working directory is gone")?;
-        let foundation = Foundation::new(base, config.server.spool.join("accounting"));
-        let queue = open_queue(&config, &credentials, &foundation, fatal, &runtime).await?;
+        let local = &opening.local;
+        let foundation = Foundation::new(base, local.server.spool.join("accounting"));
+        let peers: Arc<dyn Peers> = transport(&credentials);
+        let queue = open_queue(local, &credentials, &foundation, &peers, fatal, &runtime).await?;
+        let settled = versions::settle(opening, Arc::clone(&credentials), Arc::clone(&queue));
+        let (config, in_force) = runtime.spawn(settled).await.context("the runtime ended")??;
         let socket = config.server.admin_socket.clone();
         let name_servers = config.server.name_servers.clone();
         let config = Arc::new(ArcSwap::from_pointee(config));
@@ -147,6 +157,7 @@ impl Node {
             config,
             log,
             queue,
+            peers,
             accounting,
             delivery,
             ingress,
@@ -156,6 +167,7 @@ impl Node {
             steward,
             description,
             reloading: tokio::sync::Mutex::new(()),
+            in_force: watch::Sender::new(in_force),
             state: AtomicU8::new(0),
         });
         let monitor = Arc::new(Monitor::default());
@@ -168,6 +180,7 @@ impl Node {
             )),
             runtime.spawn(watch_actors(Arc::clone(&parts))),
             runtime.spawn(renew(&parts)),
+            runtime.spawn(reload::follow(Arc::clone(&parts))),
         ];
         let inside = runtime.enter();
         let cluster = ClusterRpc::start(Arc::clone(&parts), Arc::clone(&asked));
@@ -264,6 +277,7 @@ async fn open_queue(
     config: &Config,
     credentials: &Arc<Credentials>,
     foundation: &Foundation,
+    peers: &Arc<dyn Peers>,
     fatal: FatalHook,
     runtime: &Handle,
 ) -> Result<Arc<Queue>> {
@@ -273,7 +287,7 @@ async fn open_queue(
     let options = QueueOptions {
         dir: config.server.spool.join("store"),
         node: card.map_or(NodeId(1), |card| card.node),
-        peers: transport(credentials),
+        peers: Arc::clone(peers),
         founder: card.is_none_or(|card| card.founder),
         partitions: card.map_or(config.server.partitions, |card| card.partitions),
         accounting: Box::new(foundation.machine()),

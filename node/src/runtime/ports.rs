@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use super::node::Parts;
-use super::{reload, stewardship};
+use super::{reload, stewardship, versions};
 use crate::accounting::RotateError;
 use crate::admin::Ports;
 use crate::admin::monitor::Monitor;
@@ -16,12 +17,12 @@ use crate::admin::ports::{
     Refusal, RunState, RuntimePort,
 };
 use crate::admin::window::Tally;
-use crate::config;
 use crate::config::settings::{Lookup, VirtualMta};
+use crate::config::{self, InForce};
 use crate::dns::Resolve;
 use crate::id::NodeId;
 use crate::queue::{self, door::Inbox as _, door::Meta as _};
-use crate::runtime::check;
+use crate::runtime::check::{self, Shared};
 
 /// The ports of a node.
 pub(super) fn of(parts: &Arc<Parts>, dns: Arc<dyn Resolve>, monitor: Arc<Monitor>) -> Ports {
@@ -34,6 +35,8 @@ pub(super) fn of(parts: &Arc<Parts>, dns: Arc<dyn Resolve>, monitor: Arc<Monitor
         founding: Arc::new(super::founding::Port(Arc::clone(parts))),
         dns,
         monitor,
+        meta: parts.queue.clone(),
+        peers: Arc::clone(&parts.peers),
         switching: tokio::sync::Mutex::new(()),
     }
 }
@@ -151,15 +154,30 @@ impl RuntimePort for Runtime {
     fn check(&self, source: CheckSource) -> BoxFuture<'_, Result<Vec<Finding>, Refusal>> {
         let running = self.0.path.clone();
         async move {
+            let shared = versions::active(&*self.0.queue)?;
             let checked = reload::read(move || match source {
-                CheckSource::Running => check::read(&running),
-                CheckSource::File(path) => check::read(&path),
-                CheckSource::Text(text) => check::read_text(&text),
+                CheckSource::Running => check::read(&running, shared.as_ref()),
+                CheckSource::File(path) => check::read(&path, shared.as_ref()),
+                CheckSource::Text(text) => check::read_text(&text, shared.as_ref()),
             })
             .await?;
             Ok(checked.diagnostics.iter().map(reload::finding).collect())
         }
         .boxed()
+    }
+
+    fn verify(&self, bundle: config::Bundle) -> BoxFuture<'_, Result<Vec<Finding>, Refusal>> {
+        let path = self.0.path.clone();
+        async move {
+            let shared = Shared { bundle, version: None };
+            let checked = reload::read(move || check::read(&path, Some(&shared))).await?;
+            Ok(checked.diagnostics.iter().map(reload::finding).collect())
+        }
+        .boxed()
+    }
+
+    fn in_force(&self) -> watch::Receiver<InForce> {
+        self.0.in_force.subscribe()
     }
 
     fn rotate_log(&self) -> BoxFuture<'_, Result<(), Refusal>> {

@@ -115,8 +115,11 @@ fn description(parts: &Parts) -> Description {
     let address = config.server.cluster_address.clone();
     let address = address.or_else(|| known.map(|member| member.address));
     let address = address.or_else(|| config.server.reached_at()).unwrap_or_default();
+    let in_force = parts.in_force.borrow().clone();
     Description {
         leaving: parts.state() != RunState::Running,
+        configuration_version: in_force.version,
+        configuration_refused: in_force.refused,
         ..founding::description(&config.server.host_name, address)
     }
 }

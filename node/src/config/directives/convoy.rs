@@ -6,6 +6,7 @@ use crate::config::directive::{Arg, Directive, Kind};
 /// The replicated queue, administration, and fallback of encryption.
 pub(super) const TABLE: &[Directive] = &[
     Directive::new("admin-socket", GLOBAL, &[Arg::required("PATH", Kind::Path)])
+        .node_local()
         .default("/run/convoy/mtad.sock")
         .at_restart()
         .since("convoy 0.1")
@@ -15,28 +16,30 @@ pub(super) const TABLE: &[Directive] = &[
               socket may do everything.",
         ),
     Directive::new("cluster-listener", GLOBAL, &[Arg::required("ADDRESS:PORT", Kind::Socket)])
+        .node_local()
         .since("convoy 0.1")
         .example("cluster-listener 0.0.0.0:2526")
         .doc(
             "Where this node listens for the other nodes of its cluster, for nodes that join and \
               for mtactl from elsewhere. Everything on it is mutual TLS with certificates that the \
               cluster itself issues. Without it nobody else is listened to, and no cluster can be \
-              made. It belongs to the node, not to the configuration that a cluster shares.",
+              made.",
         ),
     Directive::new("cluster-address", GLOBAL, &[Arg::required("HOST:PORT", Kind::Reach)])
+        .node_local()
         .since("convoy 0.1")
         .example("cluster-address mx1.example.com:2526")
         .doc(
             "How the other nodes reach the cluster-listener of this one, where that is not the \
               listener's own address, or, when it listens on all addresses, the first host-name \
-              with its port. It belongs to the node, not to the configuration that a cluster \
-              shares.",
+              with its port.",
         ),
     Directive::new(
         "queue-partitions",
         GLOBAL,
         &[Arg::required("N", Kind::Integer { min: 1, max: 64 })],
     )
+    .node_local()
     .default("8")
     .at_restart()
     .since("convoy 0.1")
@@ -47,6 +50,7 @@ pub(super) const TABLE: &[Directive] = &[
               first started; a different number later is refused at the start.",
     ),
     Directive::new("max-bytes-in-flight", GLOBAL, SIZE)
+        .overridable()
         .default("256M")
         .since("convoy 0.1")
         .example("max-bytes-in-flight 512M")

@@ -62,6 +62,7 @@ pub(super) const ROUTE: &[Directive] = &[
         &[Scope::Global, Scope::Source, Scope::Domain, Scope::VirtualMta, Scope::SmtpPatternList],
         INCLUDED,
     )
+    .anywhere()
     .repeated()
     .example("include /etc/convoy/domains/*.conf")
     .doc(

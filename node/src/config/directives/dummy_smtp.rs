@@ -6,11 +6,13 @@ use crate::config::directive::{Arg, Directive, Kind};
 /// The dummy SMTP service.
 pub(super) const TABLE: &[Directive] = &[
     Directive::new("dummy-smtp-ip", GLOBAL, ADDRESS)
+        .node_local()
         .inert()
         .since("3.0")
         .example("dummy-smtp-ip 127.0.0.1")
         .doc("Address of the dummy service."),
     Directive::new("dummy-smtp-port", GLOBAL, PORT)
+        .node_local()
         .default("0")
         .inert()
         .since("3.0")
@@ -56,6 +58,7 @@ pub(super) const TABLE: &[Directive] = &[
         .example("dummy-smtp-update-stats yes")
         .doc("Count what the dummy service accepts in the statistics."),
     Directive::new("dummy-smtp-blacklist", GLOBAL, FILE)
+        .overridable()
         .inert()
         .example("dummy-smtp-blacklist /etc/convoy/refused")
         .doc("File of what the dummy service refuses. In no guide."),

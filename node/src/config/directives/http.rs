@@ -9,6 +9,7 @@ use crate::config::directive::{Arg, Directive, Kind};
 /// Port, access, TLS and logging of the web monitor.
 pub(super) const TABLE: &[Directive] = &[
     Directive::new("http-mgmt-port", GLOBAL, PORT)
+        .node_local()
         .default("8080")
         .inert()
         .at_restart()
@@ -132,6 +133,7 @@ pub(super) const TABLE: &[Directive] = &[
         .example("http-tls-dh-key-length 2048")
         .doc("Was the length in bits of the Diffie-Hellman parameters in the web monitor."),
     Directive::new("http-tls-ca-file", GLOBAL, FILE)
+        .overridable()
         .inert()
         .since("5.0")
         .example("http-tls-ca-file /etc/convoy/admins-ca.pem")

@@ -16,6 +16,7 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
             Arg::optional("OPTIONS", Kind::Options(&["source", "tls"])),
         ],
     )
+    .node_local()
     .repeated()
     .since("3.0")
     .example("smtp-listener 0/0:25 source=customers")
@@ -28,6 +29,7 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
               warning; PowerMTA would open port 25 of all IPv4 addresses.",
     ),
     Directive::new("smtp-ip", GLOBAL, ADDRESS)
+        .node_local()
         .inert()
         .since("3.0")
         .example("smtp-ip 10.0.0.1")
@@ -36,6 +38,7 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
               smtp-listener instead.",
         ),
     Directive::new("smtp-port", GLOBAL, PORT)
+        .node_local()
         .default("25")
         .inert()
         .since("3.0")
@@ -53,6 +56,7 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
               free; otherwise it is answered 421 at once.",
         ),
     Directive::new("total-max-smtp-in", GLOBAL, COUNT)
+        .overridable()
         .default("100")
         .example("total-max-smtp-in 500")
         .doc(

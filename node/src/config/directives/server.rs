@@ -9,6 +9,7 @@ use crate::config::directive::{Arg, Directive, Kind, Scope};
 /// Names, addresses and notices of the server.
 pub(super) const IDENTITY: &[Directive] = &[
     Directive::new("host-name", GLOBAL, HOST)
+        .overridable()
         .repeated()
         .since("3.0")
         .example("host-name mail.example.com")
@@ -17,10 +18,15 @@ pub(super) const IDENTITY: &[Directive] = &[
               notices; all of them are local domains, for which mail is accepted from anybody. \
               Without it the name of the system is used.",
         ),
-    Directive::new("host-id", GLOBAL, COUNT).default("0").inert().example("host-id 3").doc(
-        "A number that tells several servers apart in the Message-Id headers that they \
+    Directive::new("host-id", GLOBAL, COUNT)
+        .node_local()
+        .default("0")
+        .inert()
+        .example("host-id 3")
+        .doc(
+            "A number that tells several servers apart in the Message-Id headers that they \
               generate.",
-    ),
+        ),
     Directive::new("domain-suffix", GLOBAL, HOST)
         .inert()
         .example("domain-suffix example.com")
@@ -35,6 +41,7 @@ pub(super) const IDENTITY: &[Directive] = &[
               also sends its own notices to all of them; Convoy writes those to the log.",
         ),
     Directive::new("smtp-source-host", &[Scope::Global, Scope::VirtualMta], SOURCE_HOST)
+        .overridable()
         .repeated()
         .since("3.0")
         .example("smtp-source-host 10.0.0.7 news.example.com")
@@ -46,6 +53,7 @@ pub(super) const IDENTITY: &[Directive] = &[
               chooses.",
         ),
     Directive::new("name-server", GLOBAL, &[Arg::required("ADDRESS[:PORT]", Kind::Endpoint)])
+        .overridable()
         .repeated()
         .since("3.0")
         .example("name-server 127.0.0.1")
@@ -206,6 +214,7 @@ pub(super) const RELAY: &[Directive] = &[
 /// Connections and resources of the server as a whole.
 pub(super) const LIMITS: &[Directive] = &[
     Directive::new("total-max-smtp-out", GLOBAL, COUNT)
+        .overridable()
         .default("1200")
         .since("3.0")
         .example("total-max-smtp-out 2000")
@@ -214,6 +223,7 @@ pub(super) const LIMITS: &[Directive] = &[
               depends on its licence, 1200 or 200; Convoy's is the larger one.",
         ),
     Directive::new("total-max-file", GLOBAL, COUNT)
+        .overridable()
         .inert()
         .since("3.0")
         .example("total-max-file 10")
@@ -223,6 +233,7 @@ pub(super) const LIMITS: &[Directive] = &[
         GLOBAL,
         &[Arg::required("PERCENT", Kind::Integer { min: 1, max: 100 })],
     )
+    .overridable()
     .default("90")
     .inert()
     .since("5.0r5")
@@ -269,6 +280,7 @@ pub(super) const LIMITS: &[Directive] = &[
 /// What concerns the process or the licence of another program.
 pub(super) const MOOT: &[Directive] = &[
     Directive::new("run-as-root", GLOBAL, BOOLEAN)
+        .node_local()
         .default("yes")
         .at_restart()
         .moot("the user under which the server runs is chosen where it is started")
@@ -278,16 +290,19 @@ pub(super) const MOOT: &[Directive] = &[
               to open ports below 1024, and the service file that comes with it grants just that.",
         ),
     Directive::new("thread-min-priority", GLOBAL, WORD)
+        .node_local()
         .default("15")
         .moot("the priority of the process is chosen where it is started")
         .example("thread-min-priority 15")
         .doc("Was the lowest scheduling priority of threads on Unix."),
     Directive::new("thread-max-priority", GLOBAL, WORD)
+        .node_local()
         .default("0")
         .moot("the priority of the process is chosen where it is started")
         .example("thread-max-priority 0")
         .doc("Was the highest scheduling priority of threads on Unix."),
     Directive::new("thread-reuse", GLOBAL, BOOLEAN)
+        .node_local()
         .default("yes")
         .moot("there is no thread per connection that could be kept")
         .example("thread-reuse yes")
@@ -298,6 +313,7 @@ pub(super) const MOOT: &[Directive] = &[
         .example("volume-audit-api-key 0123456789abcdef")
         .doc("Was the key for reporting the volume sent under a licence."),
     Directive::new("pmc-acct-min-free-space", GLOBAL, SIZE_LIMIT)
+        .overridable()
         .default("unlimited")
         .since("5.0")
         .moot("no accounting data is kept for the PowerMTA Management Console")

@@ -8,6 +8,7 @@ use crate::config::directive::Directive;
 /// Certificate, versions and ciphers of inbound SMTP.
 pub(super) const TABLE: &[Directive] = &[
     Directive::new("smtp-server-tls-certificate", GLOBAL, CERTIFICATE)
+        .overridable()
         .example("smtp-server-tls-certificate /etc/convoy/mail.pem")
         .doc(
             "One PEM file with the private key and the certificate chain that the server shows \
@@ -17,6 +18,7 @@ pub(super) const TABLE: &[Directive] = &[
               again at each reload.",
         ),
     Directive::new("smtp-server-tls-ca-file", GLOBAL, FILE)
+        .overridable()
         .since("5.0")
         .example("smtp-server-tls-ca-file /etc/convoy/client-ca.pem")
         .doc(

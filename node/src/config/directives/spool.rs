@@ -6,6 +6,7 @@ use crate::config::directive::{Arg, Directive, Kind};
 /// The spool at the top level, and pickup.
 pub(super) const GLOBAL_LINES: &[Directive] = &[
     Directive::new("spool", GLOBAL, DIRECTORY)
+        .node_local()
         .default("/var/spool/convoy")
         .at_restart()
         .since("3.0")
@@ -17,6 +18,7 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
               others are warned about.",
         ),
     Directive::new("spool-delete-corrupted", GLOBAL, BOOLEAN)
+        .node_local()
         .default("no")
         .inert()
         .example("spool-delete-corrupted no")
@@ -26,6 +28,7 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
         GLOBAL,
         &[Arg::required("MEGABYTES", Kind::Integer { min: 0, max: 4294967295 })],
     )
+    .node_local()
     .default("0")
     .since("3.0")
     .example("spool-min-free-space 500")
@@ -34,11 +37,13 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
               given. The number counts megabytes.",
     ),
     Directive::new("spool-max-recipients", GLOBAL, &[Arg::required("N or auto", Kind::Word)])
+        .node_local()
         .default("auto")
         .inert()
         .example("spool-max-recipients auto")
         .doc("How many recipients may be queued in all."),
     Directive::new("sync-msg-create", GLOBAL, BOOLEAN)
+        .node_local()
         .default("yes")
         .since("3.0")
         .moot(
@@ -48,6 +53,7 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
         .example("sync-msg-create no")
         .doc("Was the choice to force a message to disk before its reception is acknowledged."),
     Directive::new("sync-msg-update", GLOBAL, BOOLEAN)
+        .node_local()
         .default("yes")
         .since("3.0")
         .moot(
@@ -61,6 +67,7 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
         GLOBAL,
         &[Arg::required("DIRECTORY", Kind::Path), Arg::required("BAD-DIRECTORY", Kind::Path)],
     )
+    .node_local()
     .inert()
     .since("3.0")
     .example("pickup /var/spool/convoy/pickup /var/spool/convoy/bad")
@@ -69,11 +76,13 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
               unreadable ones are moved.",
     ),
     Directive::new("pickup-remove-dot", GLOBAL, BOOLEAN)
+        .node_local()
         .default("no")
         .inert()
         .example("pickup-remove-dot no")
         .doc("Remove one dot from lines of pickup files that begin with dots."),
     Directive::new("pickup-retry-interval", GLOBAL, IGNORED)
+        .node_local()
         .since("3.0")
         .moot("the interval has had no effect in any version that still documents it")
         .example("pickup-retry-interval 10s")

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{SECTIONS, TABLES};
 use crate::config::Config;
-use crate::config::directive::{Applies, Directive, Kind, Scope, Support};
+use crate::config::directive::{Applies, Directive, Home, Kind, Scope, Support};
 
 /// `scope name` of every directive of the reference and of Convoy, one a line.
 const KNOWN: &str = include_str!("known.txt");
@@ -179,6 +179,56 @@ fn only_what_needs_a_restart_says_so() {
         expected.iter().collect::<HashSet<_>>(),
         "{restart:?}"
     );
+}
+
+/// Directives of the top level with a file or address of which every node has its own copy.
+const SHARED_ALTHOUGH: &[&str] = &[
+    "dsn-failed-body-template-from",
+    "http-access",
+    "http-mgmt-source",
+    "include-headers-from",
+    "no-http-mgmt-source",
+    "ip-connection-limit",
+    "smtp-proxy-source-host",
+];
+
+#[test]
+fn what_names_a_place_on_a_machine_says_where_it_stands_in_a_cluster() {
+    let on_a_machine = |row: &&Directive| {
+        let place = |kind| {
+            use Kind::{Address, Endpoint, Listen, Network, Path, Reach, Socket};
+            matches!(kind, Path | Address | Endpoint | Listen | Network | Socket | Reach)
+        };
+        row.args.iter().any(|arg| place(arg.kind)) || row.name.ends_with("-port")
+    };
+    let top = rows().filter(|row| row.scopes.contains(&Scope::Global));
+    let undecided: Vec<_> = top
+        .filter(on_a_machine)
+        .filter(|row| row.home == Home::Shared && !SHARED_ALTHOUGH.contains(&row.name))
+        .map(|row| row.name)
+        .collect();
+    assert!(
+        undecided.is_empty(),
+        "say .node_local() or .overridable(), or list it above: {undecided:?}"
+    );
+}
+
+#[test]
+fn what_is_needed_before_the_store_opens_is_node_local() {
+    let early = [
+        "admin-socket",
+        "log-auto-rotation",
+        "log-file",
+        "log-file-world-readable",
+        "log-rotate",
+        "queue-partitions",
+        "spool",
+        "spool-min-free-space",
+    ];
+    for name in early {
+        assert_eq!(row(Scope::Global, name).map(|row| row.home), Some(Home::NodeLocal), "{name}");
+    }
+    assert_eq!(Scope::Spool.home(), Home::NodeLocal);
 }
 
 /// What the examples name: sources, virtual MTAs, lists.

@@ -1,6 +1,7 @@
 //! Tests of the language as a whole: text in, settings and diagnostics out.
 
 mod checks;
+mod parts;
 mod precedence;
 mod replies;
 mod robustness;
