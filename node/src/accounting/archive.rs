@@ -396,6 +396,16 @@ impl<D: Disk> Archive<D> {
         }
     }
 
+    /// The last entry that is in the files.
+    pub(crate) const fn applied(&self) -> u64 {
+        self.ledger.applied
+    }
+
+    /// The latest time of any entry.
+    pub(crate) const fn now(&self) -> Timestamp {
+        Timestamp(self.ledger.now_ms)
+    }
+
     /// The configured files and where they stand.
     pub(crate) fn figures(&self) -> Vec<FileFigures> {
         let series = |path: &str| self.ledger.series.iter().find(|s| s.path == path);

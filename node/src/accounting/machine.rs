@@ -182,6 +182,8 @@ impl<D: Disk> Collecting<D> {
     pub(crate) fn written(&mut self) {
         self.board.publish(Standing {
             founding: self.founding,
+            applied: self.archive.applied(),
+            now: self.archive.now(),
             layout: Arc::clone(&self.layout),
             marks: self.marks.clone(),
             rotations: self.archive.rotations(),

@@ -47,6 +47,7 @@ pub use output::FileFigures;
 pub use service::{AccountingCollectorServer, CollectorService};
 pub use streamer::{Connect, Lag, NoCollector};
 
+use crate::clock::Timestamp;
 use crate::config::settings::Config;
 use crate::id::GroupId;
 use crate::queue::door::{Outbox, Propose};
@@ -105,6 +106,10 @@ pub struct AccountingStatus {
     pub lags: HashMap<GroupId, Lag>,
     /// Rows that wait in these partitions; counted up to 1000 in each.
     pub waiting_rows: usize,
+    /// The last entry of the accounting group that is in the files of this node.
+    pub applied: u64,
+    /// When the collector made that entry.
+    pub applied_at: Option<Timestamp>,
     /// The accounting files of this node.
     pub files: Vec<FileFigures>,
     /// Why files cannot be written, or rows do not reach the collector.
@@ -201,12 +206,15 @@ impl Accounting {
             let start = OutboxPosition::default();
             waiting_rows += self.outbox.rows(group, start, WAITING_MAX).await.len();
         }
+        let standing = self.board.standing();
         let progress = self.progress.lock();
         AccountingStatus {
             is_collector: self.propose.leads(GroupId::ACCOUNTING).is_some(),
             lags: progress.lags.clone(),
             waiting_rows,
-            files: self.board.standing().files,
+            applied: standing.applied,
+            applied_at: (standing.applied > 0).then_some(standing.now),
+            files: standing.files,
             error: self.board.error().or_else(|| progress.error.clone()),
         }
     }

@@ -6,6 +6,9 @@ use super::naming;
 use super::wire;
 use crate::clock::Timestamp;
 
+/// Finished files of a series that a snapshot takes along, unless they were moved.
+const CLOSED_MAX: usize = 8;
+
 /// Open files and when they end by time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rotations(Vec<(wire::AcctFile, wire::Series)>);
@@ -51,7 +54,16 @@ pub(crate) fn names(rotate: &wire::Rotate, file: &wire::AcctFile) -> bool {
 /// Ends the open file of a series, if there is one.
 pub(crate) fn finish(series: &mut wire::Series, move_to: &str) {
     let Some(open) = series.open.take() else { return };
-    if !move_to.is_empty() {
-        series.finished.push(wire::Finished { name: open.name, move_to: move_to.to_owned() });
+    let finished = wire::Finished {
+        name: open.name,
+        move_to: move_to.to_owned(),
+        length_bytes: open.length_bytes,
+    };
+    if move_to.is_empty() {
+        series.closed.push(finished);
+        let beyond = series.closed.len().saturating_sub(CLOSED_MAX);
+        series.closed.drain(..beyond);
+    } else {
+        series.finished.push(finished);
     }
 }

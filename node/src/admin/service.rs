@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::monitor::Monitor;
 use super::ports::{AccountingPort, DeliveryPort, FoundingPort, IngressPort, Refusal, RuntimePort};
-use super::{cluster, operate, recipients, resolve, show, status, upkeep};
+use super::{acct, cluster, operate, recipients, resolve, show, status, upkeep};
 use crate::dns::Resolve;
 use crate::queue::door::{Inspect, ReportError};
 
@@ -279,7 +279,7 @@ impl Admin for Service {
         &self,
         _: Request<proto::AcctStatusRequest>,
     ) -> Reply<proto::AcctStatusReply> {
-        Ok(Response::new(upkeep::acct_status(&self.ports).await))
+        Ok(Response::new(acct::own_status(&self.ports).await))
     }
 
     async fn reset_counters(
