@@ -382,6 +382,7 @@ fn figures_tell_what_is_being_written() {
         fixture.archive.figures(),
         [FileFigures {
             target: "acct.csv".into(),
+            directory: fixture.directory.path().into(),
             current: Some(path),
             rows: 2,
             length_bytes: 21,

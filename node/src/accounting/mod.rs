@@ -9,6 +9,7 @@
 
 mod archive;
 mod board;
+mod cargo;
 mod collector;
 mod columns;
 mod disk;

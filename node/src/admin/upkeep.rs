@@ -8,7 +8,6 @@ use tonic::Status;
 
 use super::ports::{CheckSource, EffectiveSetting, Finding};
 use super::service::Ports;
-use crate::clock::Timestamp;
 use crate::id::DEFAULT_VMTA;
 
 /// Settings in force for a queue.
