@@ -111,6 +111,10 @@ impl Propose for Group {
 struct Address(Mutex<Option<SocketAddr>>);
 
 impl Connect for Address {
+    fn leader(&self) -> Option<NodeId> {
+        Some(NodeId(1))
+    }
+
     fn collector(&self) -> BoxFuture<'_, Result<Channel, NoCollector>> {
         let address = *self.0.lock();
         async move {

@@ -169,7 +169,7 @@ impl<D: Disk> Archive<D> {
         self.repair()?;
         let mut next = self.ledger.clone();
         next.applied = job.index;
-        next.now_ms = next.now_ms.max(job.now.as_millis());
+        next.now_ms = rotation::time_after(Timestamp(next.now_ms), job.now).as_millis();
         next.marks = wire::marks(job.marks);
         for one in &mut next.series {
             one.begun.clear();

@@ -39,8 +39,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
-use tonic::Code;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tonic::{Code, Status};
 
 pub use machine::CollectorMachine;
 pub(crate) use naming::Naming;
@@ -59,6 +59,10 @@ use collector::{ASKS_MAX, Collector, LayoutSource};
 use streamer::{Progress, Streamer};
 use wire::accounting_collector_client::AccountingCollectorClient;
 
+/// Bytes of one message between nodes: a batch, and a row that is as long as a row can be.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// How long the collector may take to begin new files.
+const ROTATE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a drain looks whether the outboxes are empty.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// Waiting rows of a partition are counted up to this number.
@@ -179,6 +183,7 @@ impl Accounting {
     #[must_use]
     pub fn service(&self) -> AccountingCollectorServer<CollectorService> {
         AccountingCollectorServer::new(self.service.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Finishes the files configured as `file`, or all: the next row begins a new one. Gives the
@@ -191,7 +196,10 @@ impl Accounting {
         let unavailable = |e: NoCollector| RotateError::Unavailable(e.0);
         let channel = self.connect.collector().await.map_err(unavailable)?;
         let rotate = wire::Rotate { file: file.unwrap_or_default().to_owned() };
-        match AccountingCollectorClient::new(channel).rotate(rotate).await {
+        let mut client = AccountingCollectorClient::new(channel);
+        let answer = timeout(ROTATE_TIMEOUT, client.rotate(rotate)).await;
+        let late = || Err(Status::deadline_exceeded("the collector does not answer"));
+        match answer.unwrap_or_else(|_| late()) {
             Ok(rotated) => Ok(rotated.into_inner().files),
             Err(status) if status.code() == Code::NotFound => {
                 Err(RotateError::Unknown(status.message().to_owned()))
@@ -238,6 +246,13 @@ impl Accounting {
         }
     }
 
+    /// Why this node cannot write its files now. A leader of the accounting group that says so
+    /// holds up the rows of all nodes: another replica should lead.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<String> {
+        self.board.error()
+    }
+
     /// Ends streams, tasks and pipes, and any waiting for files that cannot be written.
     pub async fn stop(&self) {
         self.board.stop();
@@ -268,3 +283,6 @@ fn configured(config: Arc<ArcSwap<Config>>) -> LayoutSource {
 #[cfg(test)]
 #[path = "accounting_test.rs"]
 mod tests;
+
+#[cfg(test)]
+mod cluster_test;

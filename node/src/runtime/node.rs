@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::cluster_rpc::{ClusterRpc, Listening};
 use super::log::Log;
-use super::rpc::{OwnSocket, Rpc};
+use super::rpc::{Rpc, ToCollector};
 use super::stewardship::Stewardship;
 use super::threads::Threads;
 use super::{ports, reload, say, stewardship};
@@ -126,7 +126,11 @@ impl Node {
             queue.clone(),
             queue.clone(),
             Arc::clone(&config),
-            Arc::new(OwnSocket { path: socket.clone() }),
+            Arc::new(ToCollector {
+                meta: queue.clone(),
+                peers: queue.peers(),
+                socket: socket.clone(),
+            }),
         ));
         drop(inside);
         let delivery = Arc::new(Delivery::start(
