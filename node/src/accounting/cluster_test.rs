@@ -156,7 +156,7 @@ fn layout(directory: &Path) -> Arc<wire::Layout> {
     let file = wire::AcctFile {
         path: "files/acct.csv".into(),
         records: vec![columns],
-        max_size_bytes: 4000,
+        max_size_bytes: 300,
         ..wire::AcctFile::default()
     };
     let pipe = wire::AcctFile {
@@ -200,6 +200,7 @@ impl Node {
             Arc::new(move || Arc::clone(&layout)),
             Arc::new(ToLeader { queue: Arc::clone(&queue) }),
         );
+        accounting.give_way(id, Arc::clone(&queue) as _);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         network.addresses.lock().insert(id, listener.local_addr().unwrap());
         let router =
@@ -455,5 +456,26 @@ async fn a_replica_that_cannot_write_holds_up_nobody_else() {
     cluster.settle().await;
     cluster.check("hindered");
     assert_eq!(cluster.nodes[hindered].accounting.hindrance(), None);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_cannot_write_gives_way() {
+    let mut cluster = Cluster::start().await;
+    let first = cluster.leader(GroupId::ACCOUNTING).unwrap();
+    let obstacle = cluster.node(first).directory.path().join("files");
+    std::fs::write(&obstacle, "").unwrap();
+    for number in 0..80 {
+        cluster.record(1, 0, format!("0-{number}")).await;
+    }
+    for node in &cluster.nodes {
+        timeout(LONG, node.accounting.drain()).await.expect("another one takes the rows");
+    }
+    let second = cluster.leader(GroupId::ACCOUNTING);
+    assert!(second.is_some_and(|second| second != first), "{second:?}");
+    assert!(!cluster.node(second.unwrap()).files().is_empty());
+    std::fs::remove_file(&obstacle).unwrap();
+    cluster.settle().await;
+    cluster.check("gave way");
     cluster.stop().await;
 }

@@ -15,6 +15,7 @@ mod columns;
 mod disk;
 mod fields;
 mod filter;
+mod give_way;
 mod layout;
 mod ledger;
 mod machine;
@@ -50,12 +51,13 @@ pub use streamer::{Connect, Lag, NoCollector};
 
 use crate::clock::Timestamp;
 use crate::config::settings::Config;
-use crate::id::GroupId;
-use crate::queue::door::{Outbox, Propose};
+use crate::id::{GroupId, NodeId};
+use crate::queue::door::{Groups, Outbox, Propose};
 use crate::queue::model::OutboxPosition;
 use archive::Place;
 use board::Board;
 use collector::{ASKS_MAX, Collector, LayoutSource};
+use give_way::GiveWay;
 use streamer::{Progress, Streamer};
 use wire::accounting_collector_client::AccountingCollectorClient;
 
@@ -177,6 +179,14 @@ impl Accounting {
         let tasks =
             Mutex::new(vec![tokio::spawn(collector.run(asked)), tokio::spawn(streamer.run())]);
         Self { board, outbox, propose, connect, progress, service, stopping, tasks }
+    }
+
+    /// Lets another replica lead the accounting group while this node, `me`, cannot write its
+    /// files. To be called once, on the runtime.
+    pub fn give_way(&self, me: NodeId, groups: Arc<dyn Groups>) {
+        let stopping = self.stopping.subscribe();
+        let task = GiveWay { board: Arc::clone(&self.board), groups, me, stopping };
+        self.tasks.lock().push(tokio::spawn(task.run()));
     }
 
     /// The gRPC service, for the server that other nodes reach.

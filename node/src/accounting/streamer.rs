@@ -36,7 +36,7 @@ use crate::queue::model::{OutboxPosition, OutboxRow};
 /// Rows of one batch.
 const BATCH_ROWS: usize = 256;
 /// Bytes of one batch, which may go beyond by one row.
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 256 << 10;
 /// Rows of one partition on their way.
 const WINDOW_ROWS: usize = 2048;
 /// Batches of one partition on their way: few enough that answers never fill the connection.
@@ -437,4 +437,45 @@ fn batch(group: GroupId, previous: OutboxPosition, rows: &[OutboxRow]) -> wire::
         }
     }
     batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::message::{Record, RecordType};
+
+    #[test]
+    fn batches_are_bounded() {
+        let row = |index, length| OutboxRow {
+            index,
+            n: 0,
+            record: Record {
+                rcpt: "x".repeat(length),
+                ..Record::new(RecordType::Delivery, Timestamp(0))
+            },
+        };
+        let check = |length, expected| {
+            let rows: Vec<_> = (1..=100).map(|index| row(index, length)).collect();
+            let batch = batch(GroupId::partition(0), OutboxPosition::default(), &rows);
+            assert_eq!(batch.rows.len(), expected, "{length}");
+        };
+        check(10, 100);
+        check(100 << 10, 3);
+        check(5 << 20, 1);
+    }
+
+    #[test]
+    fn a_refused_batch_sends_the_lane_back_when_all_are_answered() {
+        let at = |index| OutboxPosition { index, n: 0 };
+        let mut lane = Lane::asking();
+        lane.answered(at(5), false);
+        assert_eq!(lane.ready(), Some(at(5)));
+        lane.in_flight.extend([10, 10]);
+        lane.step = Step::Sending(at(7));
+        lane.answered(at(5), true);
+        assert_eq!(lane.ready(), None, "the second one will be refused too");
+        lane.answered(at(5), true);
+        assert_eq!(lane.ready(), Some(at(5)));
+    }
 }

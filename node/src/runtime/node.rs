@@ -37,6 +37,7 @@ use crate::dns::hickory::SystemResolver;
 use crate::id::NodeId;
 use crate::ingress::Ingress;
 use crate::queue::cluster::Description;
+use crate::queue::door::Meta as _;
 use crate::queue::raft::group::Timing;
 use crate::queue::store::FatalHook;
 use crate::queue::store::database::Sizes;
@@ -121,17 +122,7 @@ impl Node {
         let resolver =
             SystemResolver::new(&name_servers).context("cannot set up name resolution")?;
         let resolver: Arc<dyn crate::dns::Resolve> = Arc::new(resolver);
-        let accounting = Arc::new(Accounting::start(
-            &foundation,
-            queue.clone(),
-            queue.clone(),
-            Arc::clone(&config),
-            Arc::new(ToCollector {
-                meta: queue.clone(),
-                peers: queue.peers(),
-                socket: socket.clone(),
-            }),
-        ));
+        let accounting = start_accounting(&foundation, &queue, &config, &socket);
         drop(inside);
         let delivery = Arc::new(Delivery::start(
             Arc::clone(&config),
@@ -262,6 +253,26 @@ impl Node {
         info!("mtad stopped");
         parts.log.stop();
     }
+}
+
+/// To be called within the multi-thread runtime.
+fn start_accounting(
+    foundation: &Foundation,
+    queue: &Arc<Queue>,
+    config: &Arc<ArcSwap<Config>>,
+    socket: &Path,
+) -> Arc<Accounting> {
+    let to_collector =
+        ToCollector { meta: queue.clone(), peers: queue.peers(), socket: socket.to_owned() };
+    let accounting = Accounting::start(
+        foundation,
+        queue.clone(),
+        queue.clone(),
+        Arc::clone(config),
+        Arc::new(to_collector),
+    );
+    accounting.give_way(queue.me(), queue.clone());
+    Arc::new(accounting)
 }
 
 async fn open_queue(
