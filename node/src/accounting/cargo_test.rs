@@ -120,7 +120,7 @@ impl Replica {
     }
 
     /// Takes in a snapshot of `sender`.
-    fn receive(&mut self, sender: &Replica) -> Result<(), MachineError> {
+    fn receive(&mut self, sender: &Self) -> Result<(), MachineError> {
         let mut held = sender.machine.files().hold()?;
         let mut received = self.machine.files().receive()?;
         while let Some(part) = held.next_part(RUN)? {

@@ -21,7 +21,7 @@ use crate::clock::monotonic;
 use crate::id::NodeId;
 use crate::message::{Record, RecordType};
 use crate::queue::cluster::Placement;
-use crate::queue::door::{Groups as _, Meta as _, Work as _};
+use crate::queue::door::{Meta as _, Work as _};
 use crate::queue::model::Moved;
 use crate::queue::raft::Peers;
 use crate::queue::raft::group::Timing;

@@ -19,7 +19,7 @@ use crate::admin::window::Tally;
 use crate::config;
 use crate::config::settings::{Lookup, VirtualMta};
 use crate::dns::Resolve;
-use crate::id::{GroupId, NodeId};
+use crate::id::GroupId;
 use crate::queue::{self, door::Inbox as _, door::Meta};
 use crate::runtime::check;
 

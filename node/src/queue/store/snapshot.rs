@@ -118,12 +118,15 @@ impl From<StoreError> for Stop {
     }
 }
 
+/// What the state was applied to, and the files that go with it.
+type Moment = (Option<proto::Applied>, Option<Box<dyn HeldFiles>>);
+
 /// Reads what the state was applied to, and then takes hold of the machine's files.
 fn hold(
     frozen: &Frozen<'_>,
     group: GroupId,
     files: Option<&dyn Files>,
-) -> Result<(Option<proto::Applied>, Option<Box<dyn HeldFiles>>), StoreError> {
+) -> Result<Moment, StoreError> {
     let applied = read_applied(frozen, group)?;
     let held = files.map(Files::hold).transpose().map_err(of_files)?;
     Ok((applied, held))
