@@ -6,6 +6,7 @@ pub mod client;
 pub mod dns;
 pub mod node;
 pub mod programs;
+pub mod replicas;
 pub mod rows;
 pub mod sink;
 pub mod transcript;

@@ -84,9 +84,28 @@ impl Outbox for Rows {
 /// The accounting group with one replica.
 struct Group {
     replica: Mutex<(CollectorMachine, Memory, u64)>,
+    log: Mutex<Vec<Bytes>>,
     leads: AtomicBool,
+    /// Without a majority nothing is committed, and the leader does not know why.
+    hangs: AtomicBool,
     /// Every so many proposals the entry is committed and the answer says that it was not.
     loses_answers: AtomicU64,
+}
+
+impl Group {
+    /// Applies what `other` has committed.
+    fn follow(&self, other: &Self) {
+        let log = other.log.lock().clone();
+        let mut replica = self.replica.lock();
+        let (machine, state, index) = &mut *replica;
+        for payload in log {
+            *index += 1;
+            let group = GroupId::ACCOUNTING;
+            let entry = Committed { group, index: *index, term: 1, payload, bodies: Vec::new() };
+            machine.apply(&entry, state).unwrap();
+        }
+        machine.written().unwrap();
+    }
 }
 
 impl Propose for Group {
@@ -95,9 +114,13 @@ impl Propose for Group {
     }
 
     fn propose(&self, group: GroupId, payload: Bytes) -> BoxFuture<'_, Result<u64, ReportError>> {
+        if self.hangs.load(Ordering::SeqCst) {
+            return std::future::pending().boxed();
+        }
         let mut replica = self.replica.lock();
         let (machine, state, index) = &mut *replica;
         *index += 1;
+        self.log.lock().push(payload.clone());
         let entry = Committed { group, index: *index, term: 1, payload, bodies: Vec::new() };
         machine.apply(&entry, state).unwrap();
         machine.written().unwrap();
@@ -108,9 +131,14 @@ impl Propose for Group {
     }
 }
 
-struct Address(Mutex<Option<SocketAddr>>);
+/// Where the collector is, and which node it is.
+struct Address(Mutex<Option<SocketAddr>>, AtomicU64);
 
 impl Connect for Address {
+    fn leader(&self) -> Option<NodeId> {
+        Some(NodeId(self.1.load(Ordering::SeqCst)))
+    }
+
     fn collector(&self) -> BoxFuture<'_, Result<Channel, NoCollector>> {
         let address = *self.0.lock();
         async move {
@@ -143,6 +171,7 @@ struct Node {
     directory: tempfile::TempDir,
     rows: Arc<Rows>,
     group: Arc<Group>,
+    address: Arc<Address>,
     accounting: Accounting,
     shut: oneshot::Sender<()>,
     server: JoinHandle<()>,
@@ -157,11 +186,13 @@ impl Node {
         machine.opened(&state).unwrap();
         let group = Arc::new(Group {
             replica: Mutex::new((machine, state, 0)),
+            log: Mutex::default(),
             leads: AtomicBool::new(true),
+            hangs: AtomicBool::new(false),
             loses_answers: AtomicU64::new(0),
         });
         let rows = Arc::new(Rows::default());
-        let address = Arc::new(Address(Mutex::new(None)));
+        let address = Arc::new(Address(Mutex::new(None), AtomicU64::new(1)));
         let layout = Arc::new(wire::Layout { files: vec![definition()] });
         let accounting = Accounting::start_with(
             &foundation,
@@ -171,7 +202,7 @@ impl Node {
             Arc::clone(&address) as _,
         );
         let (shut, server) = serve(&accounting, &address).await;
-        Self { directory, rows, group, accounting, shut, server }
+        Self { directory, rows, group, address, accounting, shut, server }
     }
 
     async fn drained(&self) {
@@ -303,6 +334,28 @@ async fn stopping_ends_streams_so_that_the_server_ends() {
     assert_eq!(written(node.directory.path()), ["p0.1.0"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_without_a_majority_stops_and_is_left() {
+    let (node, next) = (Node::start().await, Node::start().await);
+    node.rows.add(partition(0), 1, 1);
+    node.drained().await;
+    node.group.hangs.store(true, Ordering::SeqCst);
+    node.rows.add(partition(0), 2, 1);
+    let sent = async {
+        while node.accounting.status().await.lags.values().all(|lag| lag.in_flight == 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, sent).await.expect("a row is under way");
+    // Another node leads; this one has not heard of it. What was committed before is there too.
+    next.group.follow(&node.group);
+    *node.address.0.lock() = *next.address.0.lock();
+    node.address.1.store(2, Ordering::SeqCst);
+    node.drained().await;
+    assert_eq!(next.written(), ["p0.1.0", "p0.2.0"]);
+    timeout(LONG, node.accounting.stop()).await.expect("the old collector ends");
+}
+
 #[test]
 fn a_reload_describes_the_files_anew() {
     let text = |fields: &str| {
@@ -359,7 +412,7 @@ async fn run_on_a_queue(directory: &Path, run: u64, drains: bool) {
     let foundation = Foundation::new(directory.into(), directory.join("state"));
     let queue = open_queue(directory, &foundation).await;
     let layout = Arc::new(wire::Layout { files: vec![definition()] });
-    let address = Arc::new(Address(Mutex::new(None)));
+    let address = Arc::new(Address(Mutex::new(None), AtomicU64::new(1)));
     let accounting = Accounting::start_with(
         &foundation,
         Arc::clone(&queue) as _,

@@ -4,13 +4,21 @@
 //! then the ledger; a crash in between leaves bytes and files that no ledger knows, which the next
 //! start removes, and the job is done again with the same result. What cannot be written is tried
 //! again until it can: rows are never left out.
+//!
+//! Other threads read what the ledger said last, to send the files in a snapshot (`cargo.rs`).
+
+mod install;
+mod repair;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
+use super::cargo::Cargo;
 use super::disk::{Disk, Mode};
 use super::ledger::LedgerSlots;
 use super::naming::{self, Naming};
@@ -66,6 +74,10 @@ pub(crate) struct Archive<D> {
     slots: Option<LedgerSlots>,
     /// As it is on disk, apart from files that were moved since.
     ledger: wire::Ledger,
+    /// The same, for other threads.
+    published: Arc<Mutex<wire::Ledger>>,
+    /// Files are in line with the ledger.
+    repaired: bool,
     files: Vec<OutFile>,
     /// Files whose move failed, to say so once.
     complained: HashSet<String>,
@@ -79,6 +91,8 @@ impl<D: Disk> Archive<D> {
             patience,
             slots: None,
             ledger: wire::Ledger::default(),
+            published: Arc::default(),
+            repaired: false,
             files: Vec::new(),
             complained: HashSet::new(),
         }
@@ -92,6 +106,9 @@ impl<D: Disk> Archive<D> {
         layout: &wire::Layout,
         marks: &Marks,
     ) -> Result<(), MachineError> {
+        if self.slots.is_none() {
+            self.discard_received();
+        }
         let directory = self.place.ledger.clone();
         let loaded = self.insist("read the accounting ledger", |disk| {
             LedgerSlots::load(disk, directory.clone())
@@ -99,7 +116,7 @@ impl<D: Disk> Archive<D> {
         self.slots = Some(loaded.0);
         self.ledger = loaded.1;
         self.files = self.out_files(layout);
-        self.repair()?;
+        self.repair_if_it_works();
         if let Some(founding) = founding {
             self.follow(founding);
         }
@@ -107,7 +124,17 @@ impl<D: Disk> Archive<D> {
         if missing > 0 {
             warn!("Accounting rows of {missing} partitions are in the files of other nodes only.");
         }
+        self.publish();
         Ok(())
+    }
+
+    /// How snapshots get the files.
+    pub(crate) fn cargo(&self) -> Cargo<D> {
+        Cargo::new(self.disk.clone(), self.place.clone(), Arc::clone(&self.published))
+    }
+
+    fn publish(&self) {
+        self.published.lock().clone_from(&self.ledger);
     }
 
     fn out_files(&self, layout: &wire::Layout) -> Vec<OutFile> {
@@ -118,37 +145,6 @@ impl<D: Disk> Archive<D> {
     fn mark(&self, group: GroupId) -> OutboxPosition {
         let mark = self.ledger.marks.iter().find(|m| m.partition == group.0);
         wire::position(mark.and_then(|m| m.upto))
-    }
-
-    /// Brings files in line with the ledger: what a crash left behind goes.
-    fn repair(&mut self) -> Result<(), MachineError> {
-        let mut series = std::mem::take(&mut self.ledger.series);
-        for one in &mut series {
-            let directory = Naming::new(&self.place.base, &one.path).directory;
-            for name in one.begun.drain(..) {
-                let path = directory.join(name);
-                self.insist("remove an unfinished accounting file", |disk| disk.remove(&path))?;
-            }
-            let Some(open) = &one.open else { continue };
-            let path = directory.join(&open.name);
-            let recorded = open.length_bytes;
-            let length = self.insist("look at an accounting file", |disk| disk.length(&path))?;
-            match length {
-                Some(length) if length == recorded => {}
-                Some(length) if length > recorded => {
-                    info!("Cutting {} at {recorded} bytes after a crash.", path.display());
-                    self.insist("cut an accounting file", |disk| {
-                        disk.write_at(&path, recorded, &[])
-                    })?;
-                }
-                Some(_) | None => {
-                    report_interference(&path);
-                    finish(one, "");
-                }
-            }
-        }
-        self.ledger.series = series;
-        Ok(())
     }
 
     /// A ledger that follows another log knows nothing about this one: its files stay as they are.
@@ -170,11 +166,15 @@ impl<D: Disk> Archive<D> {
         if job.index <= self.ledger.applied {
             return Ok(());
         }
+        self.repair()?;
         let mut next = self.ledger.clone();
         next.applied = job.index;
-        next.now_ms = next.now_ms.max(job.now.as_millis());
+        next.now_ms = rotation::time_after(Timestamp(next.now_ms), job.now).as_millis();
         next.marks = wire::marks(job.marks);
-        next.series.iter_mut().for_each(|one| one.begun.clear());
+        for one in &mut next.series {
+            one.begun.clear();
+            one.abandoned.clear();
+        }
         if let Some(before) = before {
             self.finish_changed(&mut next, &before);
         }
@@ -219,7 +219,11 @@ impl<D: Disk> Archive<D> {
                 finish(one, &definition.move_to);
             }
         }
-        next.series.retain(|s| s.open.is_some() || !s.finished.is_empty() || s.date >= today);
+        next.series.retain(|one| {
+            let configured = self.files.iter().any(|file| file.definition.path == one.path);
+            let closed = configured && !one.closed.is_empty();
+            one.open.is_some() || !one.finished.is_empty() || closed || one.date >= today
+        });
     }
 
     fn write(
@@ -301,6 +305,7 @@ impl<D: Disk> Archive<D> {
                 break name;
             }
         };
+        series.world_readable = definition.world_readable;
         let mut announced = self.ledger.clone();
         output::series(&mut announced, &definition.path).begun.push(name.clone());
         self.commit(announced)?;
@@ -347,6 +352,7 @@ impl<D: Disk> Archive<D> {
         self.slots = Some(slots);
         stored?;
         self.ledger = ledger;
+        self.publish();
         Ok(())
     }
 
@@ -369,6 +375,7 @@ impl<D: Disk> Archive<D> {
                 }
             });
         }
+        self.publish();
     }
 
     /// Tries until it works. Rows that were accepted must be written, so the group waits.
@@ -394,6 +401,16 @@ impl<D: Disk> Archive<D> {
                 }
             }
         }
+    }
+
+    /// The last entry that is in the files.
+    pub(crate) const fn applied(&self) -> u64 {
+        self.ledger.applied
+    }
+
+    /// The latest time of any entry.
+    pub(crate) const fn now(&self) -> Timestamp {
+        Timestamp(self.ledger.now_ms)
     }
 
     /// The configured files and where they stand.

@@ -144,6 +144,30 @@ fn files_end_at_midnight_of_the_local_zone() {
 }
 
 #[test]
+fn a_clock_that_was_days_ahead_does_not_stop_rotation() {
+    let mut definition = definition();
+    definition.move_to = "done".into();
+    definition.move_interval_s = 1800;
+    let mut fixture = Fixture::new(definition);
+    for (row, at) in [("a", NOON + 72 * HOUR), ("b", NOON), ("c", NOON + HOUR)] {
+        fixture.rows(at, &[row]);
+    }
+    assert_eq!(fixture.files("done"), ["acct-2016-06-01-0000.csv a", "acct-2016-06-01-0001.csv b"]);
+    assert_eq!(fixture.files(""), ["acct-2016-06-01-0002.csv c"]);
+}
+
+#[test]
+fn a_collector_in_another_zone_begins_no_day_again() {
+    let mut fixture = Fixture::new(definition());
+    // 01:00 of the next day in the first zone, still the day before in the second.
+    for (row, at, zone) in [("a", 11, 2), ("b", 11, 0), ("c", 12, 0), ("d", 35, 2)] {
+        fixture.utc_offset_s = zone * 3600;
+        fixture.rows(NOON + at * HOUR, &[row]);
+    }
+    assert_eq!(fixture.files(""), ["acct-2016-05-30-0000.csv a b c", "acct-2016-05-31-0000.csv d"]);
+}
+
+#[test]
 fn an_idle_file_ends_when_its_time_has_come() {
     let mut definition = definition();
     definition.move_to = "done".into();
@@ -382,6 +406,7 @@ fn figures_tell_what_is_being_written() {
         fixture.archive.figures(),
         [FileFigures {
             target: "acct.csv".into(),
+            directory: fixture.directory.path().into(),
             current: Some(path),
             rows: 2,
             length_bytes: 21,

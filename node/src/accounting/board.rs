@@ -12,6 +12,7 @@ use super::output::FileFigures;
 use super::pipe::Pipes;
 use super::rotation::Rotations;
 use super::wire;
+use crate::clock::Timestamp;
 
 /// How long to wait before a file is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -31,6 +32,9 @@ pub(crate) struct Board {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
     pub founding: Option<u64>,
+    /// The last entry that is in the files, and the latest time of any entry.
+    pub applied: u64,
+    pub now: Timestamp,
     pub layout: Arc<wire::Layout>,
     pub marks: Marks,
     pub rotations: Rotations,

@@ -3,6 +3,10 @@
 //!
 //! One entry is under way at a time; what arrives meanwhile goes into the next one together, so
 //! that the time of a commit is the time of gathering, and an idle collector answers at once.
+//!
+//! Nothing is decided from what a leader believes alone: it may have been replaced. The entry
+//! carries its clock and zone, and the state, the same on every replica, decides which rows are
+//! new, which founding counts, and that time does not run backwards.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,9 +147,30 @@ impl Collector {
             founding: standing.founding.unwrap_or_else(rand::random),
         };
         let rotated = gathered.rotate.as_ref().map(|(rotate, _)| rotated(rotate, &standing));
-        match self.propose.propose(GroupId::ACCOUNTING, entry.encode_to_vec().into()).await {
-            Ok(_) => self.answer(gathered, rotated),
-            Err(_) => gathered.refuse(),
+        if self.commit(&entry).await {
+            self.answer(gathered, rotated);
+        } else {
+            gathered.refuse();
+        }
+    }
+
+    /// Proposes an entry. False when it is not known to be applied: another node leads, or this one
+    /// stops. Without a majority a leader waits, and its senders leave it for the next one.
+    async fn commit(&self, entry: &wire::Entry) -> bool {
+        let mut stopping = self.stopping.clone();
+        let mut tick = interval(TICK);
+        let proposed = self.propose.propose(GroupId::ACCOUNTING, entry.encode_to_vec().into());
+        tokio::pin!(proposed);
+        loop {
+            tokio::select! {
+                result = &mut proposed => return result.is_ok(),
+                _ = stopping.wait_for(|stopping| *stopping) => return false,
+                _ = tick.tick() => {
+                    if self.propose.leads(GroupId::ACCOUNTING).is_none() {
+                        return false;
+                    }
+                }
+            }
         }
     }
 

@@ -2,14 +2,20 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use crate::clock::Timestamp;
 
-/// A file system.
-pub(crate) trait Disk: Send + 'static {
+/// A file system. Clones are the same one.
+pub(crate) trait Disk: Clone + Send + Sync + 'static {
+    /// A file that is held: it stays readable when it is renamed or removed.
+    type Held: Held;
+
+    /// Takes hold of a file; nothing when it is not there.
+    fn hold(&self, path: &Path) -> io::Result<Option<Self::Held>>;
+
     /// The length of a file in bytes; nothing when it is not there.
     fn length(&self, path: &Path) -> io::Result<Option<u64>>;
 
@@ -34,6 +40,15 @@ pub(crate) trait Disk: Send + 'static {
     fn list(&self, directory: &Path) -> io::Result<Vec<(String, Timestamp)>>;
 }
 
+/// A file that is held.
+pub(crate) trait Held: Send + 'static {
+    /// Its length in bytes now.
+    fn length(&self) -> io::Result<u64>;
+
+    /// `length` bytes from `at` on. `UnexpectedEof` when the file ends before.
+    fn read_at(&self, at: u64, length: usize) -> io::Result<Vec<u8>>;
+}
+
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -43,12 +58,30 @@ pub(crate) enum Mode {
     World,
 }
 
-/// The file system of this machine. Keeps no file open: it may be renamed or removed at any time,
+/// The file system of this machine. Keeps no file open that it writes: it may be renamed or removed at any time,
 /// and rows must not go where nobody finds them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SystemDisk;
 
+impl Held for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, at: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+}
+
 impl Disk for SystemDisk {
+    type Held = File;
+
+    fn hold(&self, path: &Path) -> io::Result<Option<File>> {
+        absent_is_none(File::open(path))
+    }
+
     fn length(&self, path: &Path) -> io::Result<Option<u64>> {
         absent_is_none(fs::metadata(path).map(|m| m.len()))
     }

@@ -56,7 +56,8 @@ fn slot_name(slot: u64) -> String {
     format!("ledger.{slot}")
 }
 
-fn encode(sequence: u64, ledger: &wire::Ledger) -> Vec<u8> {
+/// The ledger with its number and a checksum over both.
+pub(crate) fn encode(sequence: u64, ledger: &wire::Ledger) -> Vec<u8> {
     let body = ledger.encode_to_vec();
     let length = u32::try_from(body.len()).expect("a ledger is far below 4 GiB");
     let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len());
@@ -67,7 +68,8 @@ fn encode(sequence: u64, ledger: &wire::Ledger) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<(u64, wire::Ledger)> {
+/// The ledger with its number; nothing when it is not whole.
+pub(crate) fn decode(bytes: &[u8]) -> Option<(u64, wire::Ledger)> {
     let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
     let sequence = u64::from_be_bytes(head[..8].try_into().ok()?);
     let length = u32::from_be_bytes(head[8..12].try_into().ok()?);

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::id::GroupId;
 use crate::message::Record;
 use crate::queue::machine::{
-    Answer, Changes, Committed, LiveBodies, Machine, MachineError, Table, View, no_bodies,
+    Answer, Changes, Committed, Files, LiveBodies, Machine, MachineError, Table, View, no_bodies,
 };
 
 const LAYOUT_KEY: &[u8] = b"layout";
@@ -57,6 +57,14 @@ impl Machine for CollectorMachine {
         // Entries of this group come without bodies.
         no_bodies
     }
+
+    fn files(&self) -> Option<Arc<dyn Files>> {
+        Some(self.0.files())
+    }
+
+    fn install_files(&mut self) -> Result<(), MachineError> {
+        self.0.install_files()
+    }
 }
 
 /// The machine on any file system.
@@ -95,6 +103,14 @@ impl<D: Disk> Collecting<D> {
         self.archive.open(self.founding, &self.layout, &self.marks)?;
         self.written();
         Ok(())
+    }
+
+    pub(crate) fn files(&self) -> Arc<dyn Files> {
+        Arc::new(self.archive.cargo())
+    }
+
+    pub(crate) fn install_files(&mut self) -> Result<(), MachineError> {
+        self.archive.install()
     }
 
     fn set_layout(&mut self, layout: wire::Layout) {
@@ -182,6 +198,8 @@ impl<D: Disk> Collecting<D> {
     pub(crate) fn written(&mut self) {
         self.board.publish(Standing {
             founding: self.founding,
+            applied: self.archive.applied(),
+            now: self.archive.now(),
             layout: Arc::clone(&self.layout),
             marks: self.marks.clone(),
             rotations: self.archive.rotations(),

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::disk::{Disk, Mode};
+use super::disk::{Disk, Held, Mode};
 use crate::clock::Timestamp;
 
 /// A handle; clones share the files.
@@ -46,6 +46,13 @@ impl MemoryDisk {
         let mut content = self.0.lock();
         content.left = None;
         std::mem::take(&mut content.dark)
+    }
+
+    /// Another one with the same files.
+    pub(crate) fn copy(&self, seed: u64) -> Self {
+        let copy = Self::new(seed);
+        copy.0.lock().files = self.files();
+        copy
     }
 
     /// All files.
@@ -89,7 +96,25 @@ fn power_fails<T>() -> io::Result<T> {
     Err(io::Error::other("the power fails"))
 }
 
+impl Held for Vec<u8> {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+
+    fn read_at(&self, at: u64, length: usize) -> io::Result<Vec<u8>> {
+        let at = usize::try_from(at).expect("test files are small");
+        let bytes = self.get(at..at + length).ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(bytes.to_vec())
+    }
+}
+
 impl Disk for MemoryDisk {
+    type Held = Vec<u8>;
+
+    fn hold(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        self.read(path)
+    }
+
     fn length(&self, path: &Path) -> io::Result<Option<u64>> {
         let content = self.0.lock();
         content.lit()?;

@@ -9,11 +9,13 @@
 
 mod archive;
 mod board;
+mod cargo;
 mod collector;
 mod columns;
 mod disk;
 mod fields;
 mod filter;
+mod give_way;
 mod layout;
 mod ledger;
 mod machine;
@@ -38,8 +40,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
-use tonic::Code;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tonic::{Code, Status};
 
 pub use machine::CollectorMachine;
 pub(crate) use naming::Naming;
@@ -47,16 +49,22 @@ pub use output::FileFigures;
 pub use service::{AccountingCollectorServer, CollectorService};
 pub use streamer::{Connect, Lag, NoCollector};
 
+use crate::clock::Timestamp;
 use crate::config::settings::Config;
-use crate::id::GroupId;
-use crate::queue::door::{Outbox, Propose};
+use crate::id::{GroupId, NodeId};
+use crate::queue::door::{Groups, Outbox, Propose};
 use crate::queue::model::OutboxPosition;
 use archive::Place;
 use board::Board;
 use collector::{ASKS_MAX, Collector, LayoutSource};
+use give_way::GiveWay;
 use streamer::{Progress, Streamer};
 use wire::accounting_collector_client::AccountingCollectorClient;
 
+/// Bytes of one message between nodes: a batch, and a row that is as long as a row can be.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// How long the collector may take to begin new files.
+const ROTATE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a drain looks whether the outboxes are empty.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// Waiting rows of a partition are counted up to this number.
@@ -105,6 +113,10 @@ pub struct AccountingStatus {
     pub lags: HashMap<GroupId, Lag>,
     /// Rows that wait in these partitions; counted up to 1000 in each.
     pub waiting_rows: usize,
+    /// The last entry of the accounting group that is in the files of this node.
+    pub applied: u64,
+    /// When the collector made that entry.
+    pub applied_at: Option<Timestamp>,
     /// The accounting files of this node.
     pub files: Vec<FileFigures>,
     /// Why files cannot be written, or rows do not reach the collector.
@@ -169,10 +181,19 @@ impl Accounting {
         Self { board, outbox, propose, connect, progress, service, stopping, tasks }
     }
 
+    /// Lets another replica lead the accounting group while this node, `me`, cannot write its
+    /// files. To be called once, on the runtime.
+    pub fn give_way(&self, me: NodeId, groups: Arc<dyn Groups>) {
+        let stopping = self.stopping.subscribe();
+        let task = GiveWay { board: Arc::clone(&self.board), groups, me, stopping };
+        self.tasks.lock().push(tokio::spawn(task.run()));
+    }
+
     /// The gRPC service, for the server that other nodes reach.
     #[must_use]
     pub fn service(&self) -> AccountingCollectorServer<CollectorService> {
         AccountingCollectorServer::new(self.service.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Finishes the files configured as `file`, or all: the next row begins a new one. Gives the
@@ -185,7 +206,10 @@ impl Accounting {
         let unavailable = |e: NoCollector| RotateError::Unavailable(e.0);
         let channel = self.connect.collector().await.map_err(unavailable)?;
         let rotate = wire::Rotate { file: file.unwrap_or_default().to_owned() };
-        match AccountingCollectorClient::new(channel).rotate(rotate).await {
+        let mut client = AccountingCollectorClient::new(channel);
+        let answer = timeout(ROTATE_TIMEOUT, client.rotate(rotate)).await;
+        let late = || Err(Status::deadline_exceeded("the collector does not answer"));
+        match answer.unwrap_or_else(|_| late()) {
             Ok(rotated) => Ok(rotated.into_inner().files),
             Err(status) if status.code() == Code::NotFound => {
                 Err(RotateError::Unknown(status.message().to_owned()))
@@ -201,12 +225,15 @@ impl Accounting {
             let start = OutboxPosition::default();
             waiting_rows += self.outbox.rows(group, start, WAITING_MAX).await.len();
         }
+        let standing = self.board.standing();
         let progress = self.progress.lock();
         AccountingStatus {
             is_collector: self.propose.leads(GroupId::ACCOUNTING).is_some(),
             lags: progress.lags.clone(),
             waiting_rows,
-            files: self.board.standing().files,
+            applied: standing.applied,
+            applied_at: (standing.applied > 0).then_some(standing.now),
+            files: standing.files,
             error: self.board.error().or_else(|| progress.error.clone()),
         }
     }
@@ -227,6 +254,13 @@ impl Accounting {
                 return;
             }
         }
+    }
+
+    /// Why this node cannot write its files now. A leader of the accounting group that says so
+    /// holds up the rows of all nodes: another replica should lead.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<String> {
+        self.board.error()
     }
 
     /// Ends streams, tasks and pipes, and any waiting for files that cannot be written.
@@ -259,3 +293,6 @@ fn configured(config: Arc<ArcSwap<Config>>) -> LayoutSource {
 #[cfg(test)]
 #[path = "accounting_test.rs"]
 mod tests;
+
+#[cfg(test)]
+mod cluster_test;

@@ -29,6 +29,7 @@ impl OutFile {
         let open = series.and_then(|s| s.open.as_ref());
         FileFigures {
             target: self.definition.path.clone(),
+            directory: self.naming.directory.clone(),
             current: open.map(|o| self.naming.directory.join(&o.name)),
             rows: open.map_or(0, |o| o.rows),
             length_bytes: open.map_or(0, |o| o.length_bytes),
@@ -42,7 +43,9 @@ impl OutFile {
 pub struct FileFigures {
     /// The path as configured.
     pub target: String,
-    /// The file being written; none before the first row after a rotation.
+    /// Where its files are on this node.
+    pub directory: PathBuf,
+    /// The file being written, with its directory; none before the first row after a rotation.
     pub current: Option<PathBuf>,
     /// Rows in it.
     pub rows: u64,

@@ -6,6 +6,11 @@ use super::naming;
 use super::wire;
 use crate::clock::Timestamp;
 
+/// Finished files of a series that a snapshot takes along, unless they were moved.
+const CLOSED_MAX: usize = 8;
+
+const DAY_MS: u64 = 86_400_000;
+
 /// Open files and when they end by time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rotations(Vec<(wire::AcctFile, wire::Series)>);
@@ -39,7 +44,20 @@ pub(crate) fn is_due(
     let Some(open) = &series.open else { return false };
     let age_s = now.since(Timestamp(open.opened_ms)).as_secs();
     let moves = !file.move_to.is_empty() && file.move_interval_s > 0;
-    series.date.as_str() < today || (moves && age_s >= file.move_interval_s)
+    let day_is_over = series.date.as_str() < today;
+    let was_wrong = is_wrong(Timestamp(open.opened_ms), now);
+    day_is_over || was_wrong || (moves && age_s >= file.move_interval_s)
+}
+
+/// The time of the next entry, by the clock of the collector that made it. Clocks of nodes differ a
+/// little, and time does not run backwards when another one collects. A clock that was more than a
+/// day ahead was wrong, and must not stop rotation until its day comes.
+pub(crate) fn time_after(last: Timestamp, next: Timestamp) -> Timestamp {
+    if is_wrong(last, next) { next } else { last.max(next) }
+}
+
+fn is_wrong(earlier: Timestamp, now: Timestamp) -> bool {
+    earlier.as_millis() > now.as_millis().saturating_add(DAY_MS)
 }
 
 /// Does the command mean this file? By its path or by the last part of it; an empty name means all.
@@ -51,7 +69,16 @@ pub(crate) fn names(rotate: &wire::Rotate, file: &wire::AcctFile) -> bool {
 /// Ends the open file of a series, if there is one.
 pub(crate) fn finish(series: &mut wire::Series, move_to: &str) {
     let Some(open) = series.open.take() else { return };
-    if !move_to.is_empty() {
-        series.finished.push(wire::Finished { name: open.name, move_to: move_to.to_owned() });
+    let finished = wire::Finished {
+        name: open.name,
+        move_to: move_to.to_owned(),
+        length_bytes: open.length_bytes,
+    };
+    if move_to.is_empty() {
+        series.closed.push(finished);
+        let beyond = series.closed.len().saturating_sub(CLOSED_MAX);
+        series.closed.drain(..beyond);
+    } else {
+        series.finished.push(finished);
     }
 }

@@ -3,15 +3,21 @@
 //! A stream begins with a question per partition; the answer says from where to send. Batches go
 //! out ahead of their answers, up to a window. An answer acknowledges rows, which the partition
 //! then drops, or sends the streamer back. When the stream breaks, the next one asks again: what
-//! the collector had stored is not sent twice, and what it had not is.
+//! the collector had stored is not sent twice, and what it had not is. A stream also ends when
+//! another node has become the collector, or when this one answers nothing: the old one may be
+//! cut off from the rest and not know it.
+//!
+//! Two nodes may stream the same partition for a moment, when one has not heard that it leads no
+//! more. Both send the same committed rows, and the collector takes each once.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -22,12 +28,15 @@ use tracing::warn;
 
 use super::wire::accounting_collector_client::AccountingCollectorClient;
 use super::{parcel, wire};
-use crate::id::GroupId;
+use crate::clock::{Instant, monotonic};
+use crate::id::{GroupId, NodeId};
 use crate::queue::door::Outbox;
 use crate::queue::model::{OutboxPosition, OutboxRow};
 
 /// Rows of one batch.
 const BATCH_ROWS: usize = 256;
+/// Bytes of one batch, which may go beyond by one row.
+const BATCH_BYTES: usize = 256 << 10;
 /// Rows of one partition on their way.
 const WINDOW_ROWS: usize = 2048;
 /// Batches of one partition on their way: few enough that answers never fill the connection.
@@ -40,6 +49,8 @@ const TICK: Duration = Duration::from_millis(250);
 const ACKNOWLEDGE_ROWS: usize = 1000;
 /// A partition without a majority must not hold up the others.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A collector that answers nothing for this long is left.
+const SILENCE: Duration = Duration::from_secs(10);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// A collector that is back before pauses get longer than this is not worth a line: it comes up
@@ -53,6 +64,9 @@ pub struct NoCollector(pub String);
 
 /// Finds the collector.
 pub trait Connect: Send + Sync + 'static {
+    /// The node that leads the accounting group, as far as it is known now.
+    fn leader(&self) -> Option<NodeId>;
+
     /// A channel to the node that leads the accounting group now.
     fn collector(&self) -> BoxFuture<'_, Result<Channel, NoCollector>>;
 }
@@ -91,6 +105,8 @@ struct Lane {
     acknowledged: OutboxPosition,
     /// The collector has rows that the partition has not dropped yet; their number.
     to_drop: usize,
+    /// The partition has been asked to drop rows.
+    is_dropping: bool,
 }
 
 /// What a lane does.
@@ -111,7 +127,13 @@ impl Lane {
             in_flight: VecDeque::new(),
             acknowledged: OutboxPosition { index: 0, n: 0 },
             to_drop: 0,
+            is_dropping: false,
         }
+    }
+
+    /// An answer is due.
+    fn waits(&self) -> bool {
+        matches!(self.step, Step::Asking) || !self.in_flight.is_empty()
     }
 
     fn rows_in_flight(&self) -> usize {
@@ -185,13 +207,18 @@ impl Streamer {
 
     /// One stream, until it breaks.
     async fn stream(&mut self, answered: &mut bool) -> NoCollector {
+        let collector = self.connect.leader();
         match self.open().await {
             Ok((requests, responses)) => {
                 let mut session = Session {
                     outbox: Arc::clone(&self.outbox),
+                    connect: Arc::clone(&self.connect),
+                    collector,
                     progress: Arc::clone(&self.progress),
                     requests,
                     lanes: HashMap::new(),
+                    drops: FuturesUnordered::new(),
+                    heard: monotonic(),
                 };
                 session.run(responses, answered).await
             }
@@ -203,13 +230,16 @@ impl Streamer {
         &self,
     ) -> Result<(mpsc::Sender<wire::CollectRequest>, Streaming<wire::CollectResponse>), NoCollector>
     {
-        let channel = self.connect.collector().await?;
-        let (requests, outgoing) = mpsc::channel(REQUESTS);
-        let responses = AccountingCollectorClient::new(channel)
-            .collect(ReceiverStream::new(outgoing))
-            .await
-            .map_err(|status| broken(&status))?;
-        Ok((requests, responses.into_inner()))
+        let opening = async {
+            let channel = self.connect.collector().await?;
+            let (requests, outgoing) = mpsc::channel(REQUESTS);
+            let responses = AccountingCollectorClient::new(channel)
+                .collect(ReceiverStream::new(outgoing))
+                .await
+                .map_err(|status| broken(&status))?;
+            Ok((requests, responses.into_inner()))
+        };
+        timeout(SILENCE, opening).await.unwrap_or_else(|_| Err(silent()))
     }
 }
 
@@ -217,17 +247,36 @@ fn broken(status: &Status) -> NoCollector {
     NoCollector(format!("the collector answers: {}", status.message()))
 }
 
+fn silent() -> NoCollector {
+    NoCollector("the collector does not answer".into())
+}
+
 /// One open stream.
 struct Session {
     outbox: Arc<dyn Outbox>,
+    connect: Arc<dyn Connect>,
+    /// Where the stream leads.
+    collector: Option<NodeId>,
     progress: Arc<Mutex<Progress>>,
     requests: mpsc::Sender<wire::CollectRequest>,
     lanes: HashMap<GroupId, Lane>,
+    /// Partitions that drop acknowledged rows, each on its own: one without a majority must not
+    /// hold up the others.
+    drops: FuturesUnordered<BoxFuture<'static, Dropped>>,
+    /// When the last answer came, or none was due.
+    heard: Instant,
+}
+
+/// A partition has dropped this number of rows, or it has not.
+struct Dropped {
+    group: GroupId,
+    rows: Option<usize>,
 }
 
 /// What woke the session.
 enum Event {
     Response(Result<Option<wire::CollectResponse>, Status>),
+    Dropped(Dropped),
     Changed,
     Tick,
 }
@@ -250,16 +299,23 @@ impl Session {
             self.show();
             let event = tokio::select! {
                 response = responses.message() => Event::Response(response),
+                Some(dropped) = self.drops.next() => Event::Dropped(dropped),
                 () = &mut changed => Event::Changed,
                 _ = tick.tick() => Event::Tick,
             };
             match event {
                 Event::Changed => changed = outbox.changed(),
-                Event::Tick => self.drop_acknowledged().await,
+                Event::Tick => {
+                    self.drop_acknowledged();
+                    if let Some(left) = self.leave() {
+                        return left;
+                    }
+                }
+                Event::Dropped(dropped) => self.dropped(&dropped),
                 Event::Response(Ok(Some(response))) => {
                     *answered = true;
                     if self.take(&response) >= ACKNOWLEDGE_ROWS {
-                        self.drop_acknowledged().await;
+                        self.drop_acknowledged();
                     }
                 }
                 Event::Response(Ok(None)) => return NoCollector("the stream has ended".into()),
@@ -270,6 +326,19 @@ impl Session {
                 self.take(&response);
             }
         }
+    }
+
+    /// Why the stream should not go on, if so.
+    fn leave(&mut self) -> Option<NoCollector> {
+        if let Some(leader) = self.connect.leader()
+            && self.collector != Some(leader)
+        {
+            return Some(NoCollector(format!("{leader} is the collector now")));
+        }
+        if !self.lanes.values().any(Lane::waits) {
+            self.heard = monotonic();
+        }
+        (self.heard.elapsed() >= SILENCE).then(silent)
     }
 
     /// Follows leadership, and sends what the windows allow.
@@ -290,43 +359,56 @@ impl Session {
     async fn send_rows(&mut self, group: GroupId) -> Result<(), NoCollector> {
         while let Some(sent) = self.lanes.get(&group).and_then(Lane::ready) {
             let rows = self.outbox.rows(group, sent, BATCH_ROWS).await;
-            let Some(last) = rows.last().map(wire::place) else { break };
-            if let Some(lane) = self.lanes.get_mut(&group) {
-                lane.step = Step::Sending(last);
-                lane.in_flight.push_back(rows.len());
-            }
             let batch = batch(group, sent, &rows);
+            let Some(last) = batch.rows.last().map(|row| row.position) else { break };
+            if let Some(lane) = self.lanes.get_mut(&group) {
+                lane.step = Step::Sending(wire::position(last));
+                lane.in_flight.push_back(batch.rows.len());
+            }
             self.request(wire::collect_request::Request::Batch(batch)).await?;
         }
         Ok(())
     }
 
-    async fn request(&self, request: wire::collect_request::Request) -> Result<(), NoCollector> {
+    async fn request(
+        &mut self,
+        request: wire::collect_request::Request,
+    ) -> Result<(), NoCollector> {
         let request = wire::CollectRequest { request: Some(request) };
         self.requests.send(request).await.map_err(|_| NoCollector("the stream has ended".into()))
     }
 
     /// Takes an answer; gives the rows that the partition may drop now.
     fn take(&mut self, response: &wire::CollectResponse) -> usize {
+        self.heard = monotonic();
         let group = wire::partition(response.partition);
         let Some(lane) = self.lanes.get_mut(&group) else { return 0 };
         lane.answered(wire::position(response.upto), response.rewind);
         lane.to_drop
     }
 
-    async fn drop_acknowledged(&mut self) {
-        let lanes = self.lanes.iter_mut().filter(|(_, lane)| lane.to_drop > 0);
-        let dropped = lanes.map(|(group, lane)| {
-            let outbox = &self.outbox;
-            async move {
-                let done = outbox.acknowledge(*group, lane.acknowledged);
-                // When it fails, the next tick or the next leader drops them.
-                if let Ok(Ok(())) = timeout(ACKNOWLEDGE_TIMEOUT, done).await {
-                    lane.to_drop = 0;
-                }
+    /// Lets partitions drop what the collector has; also rows that an earlier leader sent.
+    fn drop_acknowledged(&mut self) {
+        for (group, lane) in &mut self.lanes {
+            if lane.to_drop == 0 || lane.is_dropping {
+                continue;
             }
-        });
-        join_all(dropped).await;
+            lane.is_dropping = true;
+            let (group, upto, rows) = (*group, lane.acknowledged, lane.to_drop);
+            let outbox = Arc::clone(&self.outbox);
+            self.drops.push(Box::pin(async move {
+                let done = timeout(ACKNOWLEDGE_TIMEOUT, outbox.acknowledge(group, upto)).await;
+                Dropped { group, rows: matches!(done, Ok(Ok(()))).then_some(rows) }
+            }));
+        }
+    }
+
+    fn dropped(&mut self, dropped: &Dropped) {
+        if let Some(lane) = self.lanes.get_mut(&dropped.group) {
+            lane.is_dropping = false;
+            // When it failed, the next tick or the next leader drops them.
+            lane.to_drop = lane.to_drop.saturating_sub(dropped.rows.unwrap_or(0));
+        }
     }
 
     fn show(&self) {
@@ -339,13 +421,61 @@ impl Session {
 }
 
 fn batch(group: GroupId, previous: OutboxPosition, rows: &[OutboxRow]) -> wire::Batch {
-    let row = |row: &OutboxRow| wire::Row {
-        position: Some(wire::position_of(wire::place(row))),
-        record: parcel::pack(&row.record),
-    };
-    wire::Batch {
+    let mut bytes = 0;
+    let mut batch = wire::Batch {
         partition: group.0,
         previous: Some(wire::position_of(previous)),
-        rows: rows.iter().map(row).collect(),
+        rows: Vec::with_capacity(rows.len()),
+    };
+    for row in rows {
+        let position = Some(wire::position_of(wire::place(row)));
+        let record = parcel::pack(&row.record);
+        bytes += record.len();
+        batch.rows.push(wire::Row { position, record });
+        if bytes >= BATCH_BYTES {
+            break;
+        }
+    }
+    batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::message::{Record, RecordType};
+
+    #[test]
+    fn batches_are_bounded() {
+        let row = |index, length| OutboxRow {
+            index,
+            n: 0,
+            record: Record {
+                rcpt: "x".repeat(length),
+                ..Record::new(RecordType::Delivery, Timestamp(0))
+            },
+        };
+        let check = |length, expected| {
+            let rows: Vec<_> = (1..=100).map(|index| row(index, length)).collect();
+            let batch = batch(GroupId::partition(0), OutboxPosition::default(), &rows);
+            assert_eq!(batch.rows.len(), expected, "{length}");
+        };
+        check(10, 100);
+        check(100 << 10, 3);
+        check(5 << 20, 1);
+    }
+
+    #[test]
+    fn a_refused_batch_sends_the_lane_back_when_all_are_answered() {
+        let at = |index| OutboxPosition { index, n: 0 };
+        let mut lane = Lane::asking();
+        lane.answered(at(5), false);
+        assert_eq!(lane.ready(), Some(at(5)));
+        lane.in_flight.extend([10, 10]);
+        lane.step = Step::Sending(at(7));
+        lane.answered(at(5), true);
+        assert_eq!(lane.ready(), None, "the second one will be refused too");
+        lane.answered(at(5), true);
+        assert_eq!(lane.ready(), Some(at(5)));
     }
 }

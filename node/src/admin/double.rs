@@ -257,8 +257,13 @@ impl AccountingPort for Accounting {
 
     fn figures(&self) -> BoxFuture<'_, AcctFigures> {
         let file = AcctFileFigures { target: "acct.csv".into(), rows: 7, ..Default::default() };
-        let figures =
-            AcctFigures { collector: Some(NodeId(1)), waiting_rows: 3, files: vec![file] };
+        let figures = AcctFigures {
+            collector: Some(NodeId(1)),
+            keeps: true,
+            waiting_rows: 3,
+            files: vec![file],
+            ..Default::default()
+        };
         ready(figures).boxed()
     }
 }

@@ -7,6 +7,7 @@
 //! [`Inspect`]: crate::queue::door::Inspect
 
 pub mod access;
+mod acct;
 mod caller;
 mod cluster;
 mod difference;

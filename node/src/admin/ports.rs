@@ -128,7 +128,9 @@ pub trait DeliveryPort: Send + Sync + 'static {
 pub struct AcctFileFigures {
     /// File or command as configured.
     pub target: String,
-    /// The file being written; empty for a command.
+    /// Where its files are; empty for a command.
+    pub directory: String,
+    /// The file being written, with its directory; empty for a command.
     pub current: String,
     /// Rows in it.
     pub rows: u64,
@@ -143,12 +145,20 @@ pub struct AcctFileFigures {
 /// How accounting stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AcctFigures {
-    /// The node that writes the files, when one is known.
+    /// The node that collects rows, when one is known.
     pub collector: Option<NodeId>,
+    /// This node keeps the files.
+    pub keeps: bool,
+    /// The last entry of the accounting group that is in this node's files, and when it was made.
+    pub applied: u64,
+    /// When the collector made it.
+    pub applied_at: Option<Timestamp>,
     /// Rows that wait in the partitions that this node leads.
     pub waiting_rows: u64,
     /// Files of this node.
     pub files: Vec<AcctFileFigures>,
+    /// Why this node cannot write, or its rows do not reach the collector; empty when all is well.
+    pub error: String,
 }
 
 /// Accounting.

@@ -12,7 +12,9 @@ use tonic::{Request, Response, Status};
 
 use super::monitor::Monitor;
 use super::ports::{AccountingPort, DeliveryPort, FoundingPort, IngressPort, Refusal, RuntimePort};
-use super::{caller, cluster, operate, push, recipients, resolve, show, status, upkeep, versions};
+use super::{
+    acct, caller, cluster, operate, push, recipients, resolve, show, status, upkeep, versions,
+};
 use crate::dns::Resolve;
 use crate::queue::door::{Inspect, Meta, ReportError};
 use crate::queue::raft::Peers;
@@ -341,7 +343,7 @@ impl Admin for Service {
         &self,
         _: Request<proto::AcctStatusRequest>,
     ) -> Reply<proto::AcctStatusReply> {
-        Ok(Response::new(upkeep::acct_status(&self.ports).await))
+        Ok(Response::new(acct::own_status(&self.ports).await))
     }
 
     async fn reset_counters(

@@ -608,8 +608,11 @@ async fn upkeep_is_passed_on_and_refusals_come_back() {
     let refused = node.client.rotate_acct(rotate("x")).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     node.client.rotate_log(proto::RotateLogRequest {}).await.unwrap();
-    let acct = node.client.acct_status(proto::AcctStatusRequest {}).await.unwrap().into_inner();
+    let acct =
+        node.client.acct_status(proto::AcctStatusRequest::default()).await.unwrap().into_inner();
     assert!(acct.here && acct.files[0].rows == 7 && acct.waiting_rows == 3, "{acct:?}");
+    assert_eq!(acct.replicas[0].files, acct.files);
+    assert_eq!(acct.replicas[0].lag_entries, Some(0), "it is the collector itself");
     let drained = node.client.drain(proto::DrainRequest {}).await.unwrap().into_inner();
     assert_eq!((drained.handed_over, drained.kept), (0, 1));
     node.client.clear_dns_cache(proto::ClearDnsCacheRequest::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! `reload`, `config check`, `show settings`, `rotate`, `acct status` and `drain`: passed on to
+//! `reload`, `config check`, `show settings`, `rotate` and `drain`: passed on to
 //! their owners.
 
 use std::path::PathBuf;
@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use convoy_proto::admin as proto;
 use tonic::Status;
 
-use super::ports::{AcctFileFigures, CheckSource, EffectiveSetting, Finding};
+use super::ports::{CheckSource, EffectiveSetting, Finding};
 use super::service::Ports;
-use crate::clock::Timestamp;
 use crate::id::DEFAULT_VMTA;
 
 /// Settings in force for a queue.
@@ -95,29 +94,6 @@ pub(super) async fn rotate_acct(
 pub(super) async fn rotate_log(ports: &Ports) -> Result<proto::RotateLogReply, Status> {
     ports.runtime.rotate_log().await?;
     Ok(proto::RotateLogReply {})
-}
-
-/// How accounting stands.
-pub(super) async fn acct_status(ports: &Ports) -> proto::AcctStatusReply {
-    let figures = ports.accounting.figures().await;
-    let here = figures.collector == Some(ports.runtime.figures().node);
-    proto::AcctStatusReply {
-        collector: figures.collector.map_or(0, |node| node.0),
-        here,
-        waiting_rows: figures.waiting_rows,
-        files: figures.files.into_iter().map(acct_file).collect(),
-    }
-}
-
-fn acct_file(file: AcctFileFigures) -> proto::AcctFile {
-    proto::AcctFile {
-        target: file.target,
-        current: file.current,
-        rows: file.rows,
-        bytes: file.bytes,
-        last_written_ms: file.last_written.map_or(0, Timestamp::as_millis),
-        last_error: file.last_error,
-    }
 }
 
 /// Hands everything over to other nodes.

@@ -4,6 +4,8 @@
 //! applied position in one batch. Every replica applies the same entries in the same order, so a
 //! machine reads nothing but the entry and the [`View`]: no clock, no randomness, no file.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::id::{GroupId, Locator};
@@ -159,6 +161,57 @@ pub trait Machine: Send + 'static {
 
     /// How the store finds the bodies that the state still needs.
     fn live_bodies(&self) -> LiveBodies;
+
+    /// How snapshots get the machine's own files; a machine without files gives none.
+    fn files(&self) -> Option<Arc<dyn Files>> {
+        None
+    }
+
+    /// Files that have come with a snapshot, all of them, take the place of the machine's own. On
+    /// stable storage when it returns. Called before the state of the snapshot takes the place of
+    /// the old one: a crash in between leaves the files ahead of the state. Does nothing when none
+    /// have come.
+    fn install_files(&mut self) -> Result<(), MachineError> {
+        Ok(())
+    }
+}
+
+/// A run of bytes of one of a machine's own files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePart {
+    /// The file's name in the snapshot; not a path.
+    pub name: String,
+    /// Bytes of the file before these.
+    pub offset: u64,
+    /// What follows there; nothing only for an empty file.
+    pub bytes: Bytes,
+}
+
+/// A machine's own files, as snapshots see them. Methods are called on other threads than the
+/// machine's, while it goes on. They block.
+pub trait Files: Send + Sync + 'static {
+    /// Takes hold of the files as they are now. They hold all entries of any state that was
+    /// written before, and perhaps more.
+    fn hold(&self) -> Result<Box<dyn HeldFiles>, MachineError>;
+
+    /// Begins to receive files beside the machine's own. What an earlier snapshot left there goes.
+    fn receive(&self) -> Result<Box<dyn ReceivedFiles>, MachineError>;
+}
+
+/// Files on their way out. They do not change, whatever the machine does meanwhile.
+pub trait HeldFiles: Send {
+    /// The next run of at most `limit` bytes; `None` after the last.
+    fn next_part(&mut self, limit: usize) -> Result<Option<FilePart>, MachineError>;
+}
+
+/// Files on their way in. Dropping them removes what was not installed.
+pub trait ReceivedFiles: Send {
+    /// Writes a run. Runs of a file come in order.
+    fn write(&mut self, part: &FilePart) -> Result<(), MachineError>;
+
+    /// All runs have come; an error when some are missing. On stable storage when it returns. May
+    /// be called again.
+    fn complete(&mut self) -> Result<(), MachineError>;
 }
 
 /// Lists the parts of bodies from entries `after < index <= upto` that a state still needs, in

@@ -17,6 +17,7 @@ use super::machine::{Answer, MachineError, Table};
 use super::meta;
 use super::model::{GroupFigures, Moved};
 use super::proposer::When;
+use super::raft::Peers;
 use super::work::report_error;
 use crate::id::{GroupId, NodeId};
 
@@ -37,6 +38,14 @@ pub(super) fn follow_addresses(queue: &Queue) -> JoinHandle<()> {
             }
         }
     })
+}
+
+impl Queue {
+    /// The way to other nodes.
+    #[must_use]
+    pub fn peers(&self) -> Arc<dyn Peers> {
+        Arc::clone(&self.peers)
+    }
 }
 
 impl Meta for Queue {

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::cluster_rpc::{ClusterRpc, Listening};
 use super::log::Log;
-use super::rpc::{OwnSocket, Rpc};
+use super::rpc::{Rpc, ToCollector};
 use super::stewardship::Stewardship;
 use super::threads::Threads;
 use super::versions::{self, Opening};
@@ -38,6 +38,7 @@ use crate::dns::hickory::SystemResolver;
 use crate::id::NodeId;
 use crate::ingress::Ingress;
 use crate::queue::cluster::Description;
+use crate::queue::door::Meta as _;
 use crate::queue::raft::Peers;
 use crate::queue::raft::group::Timing;
 use crate::queue::store::FatalHook;
@@ -131,13 +132,7 @@ impl Node {
         let resolver =
             SystemResolver::new(&name_servers).context("cannot set up name resolution")?;
         let resolver: Arc<dyn crate::dns::Resolve> = Arc::new(resolver);
-        let accounting = Arc::new(Accounting::start(
-            &foundation,
-            queue.clone(),
-            queue.clone(),
-            Arc::clone(&config),
-            Arc::new(OwnSocket { path: socket.clone() }),
-        ));
+        let accounting = start_accounting(&foundation, &queue, &config, &socket);
         drop(inside);
         let delivery = Arc::new(Delivery::start(
             Arc::clone(&config),
@@ -271,6 +266,26 @@ impl Node {
         info!("mtad stopped");
         parts.log.stop();
     }
+}
+
+/// To be called within the multi-thread runtime.
+fn start_accounting(
+    foundation: &Foundation,
+    queue: &Arc<Queue>,
+    config: &Arc<ArcSwap<Config>>,
+    socket: &Path,
+) -> Arc<Accounting> {
+    let to_collector =
+        ToCollector { meta: queue.clone(), peers: queue.peers(), socket: socket.to_owned() };
+    let accounting = Accounting::start(
+        foundation,
+        queue.clone(),
+        queue.clone(),
+        Arc::clone(config),
+        Arc::new(to_collector),
+    );
+    accounting.give_way(queue.me(), queue.clone());
+    Arc::new(accounting)
 }
 
 async fn open_queue(

@@ -20,8 +20,8 @@ use crate::admin::window::Tally;
 use crate::config::settings::{Lookup, VirtualMta};
 use crate::config::{self, InForce};
 use crate::dns::Resolve;
-use crate::id::NodeId;
-use crate::queue::{self, door::Inbox as _, door::Meta as _};
+use crate::id::GroupId;
+use crate::queue::{self, door::Inbox as _, door::Meta};
 use crate::runtime::check::{self, Shared};
 
 /// The ports of a node.
@@ -79,16 +79,27 @@ impl AccountingPort for Accounts {
             let error = status.error.unwrap_or_default();
             let files = status.files.into_iter().map(|file| AcctFileFigures {
                 target: file.target,
+                directory: file.directory.display().to_string(),
                 current: file.current.map(|p| p.display().to_string()).unwrap_or_default(),
                 rows: file.rows,
                 bytes: file.length_bytes,
                 last_written: file.last_row_at,
                 last_error: error.clone(),
             });
+            let files = files.collect();
+            let meta: &dyn Meta = &*self.0.queue;
+            let placed = meta.cluster().borrow().placement.get(&GroupId::ACCOUNTING).cloned();
+            let keeps = placed.is_none_or(|placement| {
+                placement.voters.iter().chain(&placement.learners).any(|node| *node == meta.me())
+            });
             AcctFigures {
-                collector: status.is_collector.then_some(NodeId(1)),
+                collector: meta.leader(GroupId::ACCOUNTING),
+                keeps,
+                applied: status.applied,
+                applied_at: status.applied_at,
                 waiting_rows: status.waiting_rows as u64,
-                files: files.collect(),
+                files,
+                error,
             }
         }
         .boxed()

@@ -1,4 +1,6 @@
-//! The gRPC server on the Unix socket, and the way to the collector.
+//! The gRPC server on the Unix socket, and the way to the collector: this node by the same socket,
+//! so that rows travel one way however many nodes there are, and others by the cluster's
+//! connections.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,30 +17,47 @@ use tonic::transport::{Channel, Endpoint, Server, Uri};
 
 use crate::accounting::{Accounting, Connect, NoCollector};
 use crate::admin;
+use crate::id::{GroupId, NodeId};
+use crate::queue::door::Meta;
+use crate::queue::raft::Peers;
 
-/// The collector of a single node: the same process, reached through the node's own socket, so
-/// that rows travel one way however many nodes there are.
-pub(super) struct OwnSocket {
+/// The way to the collector, which is the node that leads the accounting group.
+pub(super) struct ToCollector {
+    /// Who leads.
+    pub(super) meta: Arc<dyn Meta>,
+    /// The way to other nodes.
+    pub(super) peers: Arc<dyn Peers>,
     /// `admin-socket`.
-    pub(super) path: PathBuf,
+    pub(super) socket: PathBuf,
 }
 
-impl Connect for OwnSocket {
+impl Connect for ToCollector {
+    fn leader(&self) -> Option<NodeId> {
+        self.meta.leader(GroupId::ACCOUNTING)
+    }
+
     fn collector(&self) -> BoxFuture<'_, Result<Channel, NoCollector>> {
-        let path = self.path.clone();
         async move {
-            // The address is never used: the connector knows the socket.
-            let connector = tower::service_fn(move |_: Uri| {
-                let path = path.clone();
-                async move { UnixStream::connect(path).await.map(TokioIo::new) }
-            });
-            Endpoint::from_static("http://localhost")
-                .connect_with_connector(connector)
-                .await
-                .map_err(|error| NoCollector(format!("the collector cannot be reached: {error}")))
+            match self.leader() {
+                None => Err(NoCollector("no node leads the accounting group".to_owned())),
+                Some(node) if node == self.meta.me() => own_socket(self.socket.clone()).await,
+                Some(node) => self.peers.channel(node).map_err(NoCollector),
+            }
         }
         .boxed()
     }
+}
+
+async fn own_socket(path: PathBuf) -> Result<Channel, NoCollector> {
+    // The address is never used: the connector knows the socket.
+    let connector = tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://localhost")
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| NoCollector(format!("the collector cannot be reached: {error}")))
 }
 
 /// The server at work.

@@ -40,6 +40,7 @@ pub(super) async fn stage(
         while let Some(chunk) = rx.blocking_recv() {
             staged.write(&database, &chunk)?;
         }
+        staged.complete()?;
         Ok::<_, crate::queue::store::StoreError>(staged)
     });
     let complete = pass_on(&mut frames, tx).await;

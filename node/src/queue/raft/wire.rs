@@ -14,7 +14,7 @@ use openraft::raft::{
 use super::TypeConfig;
 use super::convert::{self, RaftLogId, log_id, raft_log_id};
 use crate::id::GroupId;
-use crate::queue::machine::{BodyPart, Row, Table};
+use crate::queue::machine::{BodyPart, FilePart, Row, Table};
 use crate::queue::store::StoreError;
 use crate::queue::store::entry::{LogEntry, Payload, Proposal};
 use crate::queue::store::snapshot::Chunk;
@@ -189,9 +189,17 @@ fn checksum_of_bodies(bodies: &[peer::snapshot_frame::Body]) -> u32 {
     sum.0.finalize()
 }
 
+fn checksum_of_part(name: &str, offset: u64, bytes: &[u8]) -> u32 {
+    let mut sum = Checksum::default();
+    sum.add(name.as_bytes());
+    sum.0.update(&offset.to_be_bytes());
+    sum.add(bytes);
+    sum.0.finalize()
+}
+
 /// A chunk of a snapshot as a frame.
 pub(super) fn frame(chunk: Chunk) -> peer::SnapshotFrame {
-    use peer::snapshot_frame::{Bodies, Body, Frame, Row as WireRow, Rows};
+    use peer::snapshot_frame::{Bodies, Body, FilePart as WirePart, Frame, Row as WireRow, Rows};
     let frame = match chunk {
         Chunk::Rows(table, rows) => {
             let row = |row: Row| WireRow { key: row.key.into(), value: row.value.into() };
@@ -206,6 +214,10 @@ pub(super) fn frame(chunk: Chunk) -> peer::SnapshotFrame {
             };
             let bodies: Vec<_> = bodies.into_iter().map(body).collect();
             Frame::Bodies(Bodies { crc32: checksum_of_bodies(&bodies), bodies })
+        }
+        Chunk::File(FilePart { name, offset, bytes }) => {
+            let crc32 = checksum_of_part(&name, offset, &bytes);
+            Frame::File(WirePart { name, offset, bytes, crc32 })
         }
     };
     peer::SnapshotFrame { frame: Some(frame) }
@@ -244,7 +256,13 @@ pub(super) fn read_frame(frame: peer::snapshot_frame::Frame) -> Result<Option<Ch
             let bodies = bodies.bodies.into_iter().map(body).collect::<Result<_, StoreError>>()?;
             Ok(Some(Chunk::Bodies(bodies)))
         }
-        Frame::File(_) => Err(damaged("a file in a place where none is expected")),
+        Frame::File(part) => {
+            let peer::snapshot_frame::FilePart { name, offset, bytes, crc32 } = part;
+            if checksum_of_part(&name, offset, &bytes) != crc32 {
+                return Err(damaged("checksum of a file"));
+            }
+            Ok(Some(Chunk::File(FilePart { name, offset, bytes })))
+        }
         Frame::Head(_) | Frame::End(_) => Ok(None),
     }
 }
@@ -300,6 +318,7 @@ mod tests {
         let chunks = [
             Chunk::Rows(Table::Due, vec![row]),
             Chunk::Bodies(vec![(BodyPart { index: 7, part: 1 }, b"bytes".to_vec())]),
+            Chunk::File(FilePart { name: "0/a".into(), offset: 9, bytes: Bytes::from("c") }),
         ];
         for chunk in chunks {
             let sent = frame(chunk.clone()).frame.unwrap();
@@ -312,6 +331,10 @@ mod tests {
                 peer::snapshot_frame::Frame::Bodies(mut bodies) => {
                     bodies.bodies[0].index += 1;
                     peer::snapshot_frame::Frame::Bodies(bodies)
+                }
+                peer::snapshot_frame::Frame::File(mut part) => {
+                    part.offset -= 1;
+                    peer::snapshot_frame::Frame::File(part)
                 }
                 other => other,
             };

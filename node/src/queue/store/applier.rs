@@ -22,7 +22,9 @@ use super::overlay::Overlay;
 use super::snapshot::{SnapshotSource, Staged, StagingLock, remove_unfinished};
 use super::{FatalHook, PanicGuard, StoreError, keys};
 use crate::id::GroupId;
-use crate::queue::machine::{Answer, BodyPart, Committed, LiveBodies, Machine, MachineError};
+use crate::queue::machine::{
+    Answer, BodyPart, Committed, Files, LiveBodies, Machine, MachineError,
+};
 
 /// Log entries whose bodies are swept in one batch.
 const SWEEP_STEP: u64 = 4096;
@@ -55,6 +57,7 @@ struct Shared {
     applied: Mutex<Option<proto::Applied>>,
     epoch: Arc<AtomicU16>,
     live: LiveBodies,
+    files: Option<Arc<dyn Files>>,
     staging: StagingLock,
 }
 
@@ -98,6 +101,7 @@ impl Applier {
             applied: Mutex::new(applied),
             epoch: Arc::new(AtomicU16::new(epoch)),
             live: machine.live_bodies(),
+            files: machine.files(),
             staging: StagingLock::default(),
         });
         let worker = Worker {
@@ -148,14 +152,15 @@ impl Applier {
         database: &Database,
         source: &SnapshotSource,
     ) -> Result<Staged, StoreError> {
-        let staged = Staged::begin(database, self.shared.group, &self.shared.staging)?;
+        let staged = self.begin_staging(database)?;
         staged.write_all(database, source)?;
         Ok(staged)
     }
 
     /// Begins to take in a snapshot piece by piece. Blocks.
     pub(crate) fn begin_staging(&self, database: &Database) -> Result<Staged, StoreError> {
-        Staged::begin(database, self.shared.group, &self.shared.staging)
+        let Shared { group, files, staging, .. } = &*self.shared;
+        Staged::begin(database, *group, staging, files.as_deref())
     }
 
     /// Replaces the state by a snapshot.
@@ -177,7 +182,8 @@ impl Applier {
 
     /// Takes a snapshot of the state. Blocks.
     pub(crate) fn snapshot(&self, database: &Arc<Database>) -> Result<SnapshotSource, StoreError> {
-        SnapshotSource::take(database, self.shared.group, self.shared.live)
+        let files = self.shared.files.clone();
+        SnapshotSource::take(database, self.shared.group, self.shared.live, files)
     }
 }
 
@@ -315,6 +321,8 @@ impl Worker {
     }
 
     fn install(&mut self, applied: proto::Applied, staged: Staged) -> Result<(), MachineError> {
+        staged.complete()?;
+        self.machine.install_files()?;
         self.epoch = staged.install(&self.database, &applied)?;
         self.swept = 0;
         self.shared.epoch.store(self.epoch, Ordering::Release);

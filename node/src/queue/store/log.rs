@@ -1,7 +1,8 @@
 //! The log of one group: its end in memory, the rest in the database.
 //!
 //! An entry can be read as soon as it is appended. It leaves memory only when it is on stable
-//! storage and applied, and more than the tail's share of bytes is there.
+//! storage and applied, and more than the tail's share of bytes is there; when the state lags far
+//! behind, also before it is applied.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -19,6 +20,9 @@ use super::{StoreError, keys};
 use crate::id::GroupId;
 use crate::queue::machine::BodyPart;
 
+/// A state that waits, perhaps for room on a disk, does not keep more than so many shares of the log
+/// in memory.
+const SHARES_MAX: usize = 4;
 /// Looks at a log that is changing, until memory and database agree.
 const READ_TRIES: usize = 8;
 
@@ -238,10 +242,12 @@ impl Tail {
     }
 
     fn evict(&mut self) {
-        let free = self.durable.min(self.applied);
-        while self.bytes > self.limit_bytes
-            && self.entries.front().is_some_and(|e| e.id.index <= free)
-        {
+        while let Some(front) = self.entries.front().map(|e| e.id.index) {
+            let shares = if front <= self.applied { 1 } else { SHARES_MAX };
+            let full = self.bytes > self.limit_bytes.saturating_mul(shares);
+            if !full || front > self.durable {
+                return;
+            }
             self.pop_front();
         }
     }
@@ -338,4 +344,37 @@ fn read_entry(
 
 fn index_of(group: GroupId, key: &[u8]) -> Result<u64, StoreError> {
     keys::log_index(key).ok_or_else(|| StoreError::Damaged(format!("key in the log of {group}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::entry;
+    use super::*;
+
+    #[test]
+    fn a_state_that_lags_does_not_keep_the_log_in_memory() {
+        let one = entry(1, 1, "", &["0123456789"]).size_bytes();
+        let mut tail = Tail {
+            extent: Extent::default(),
+            first: 1,
+            vote: None,
+            entries: VecDeque::new(),
+            bytes: 0,
+            limit_bytes: 2 * one,
+            durable: 0,
+            applied: 0,
+            weight: Weight::default(),
+        };
+        let first = |tail: &Tail| tail.entries.front().map(|e| e.id.index);
+        for index in 1..=20 {
+            tail.push(&[entry(1, index, "", &["0123456789"])]).unwrap();
+        }
+        tail.evict();
+        assert_eq!(first(&tail), Some(1), "not on stable storage");
+        tail.set_durable(20);
+        assert_eq!(first(&tail), Some(13), "not applied, but too many");
+        tail.applied = 20;
+        tail.evict();
+        assert_eq!(first(&tail), Some(19));
+    }
 }

@@ -42,6 +42,9 @@ pub enum StoreError {
     /// A write failed before; nothing is written after that.
     #[error("an earlier write failed")]
     Failed,
+    /// A machine's own files cannot be read or written.
+    #[error("{0}")]
+    Files(String),
     /// Another snapshot of the group is on its way in.
     #[error("another snapshot is being received")]
     Busy,

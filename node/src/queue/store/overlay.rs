@@ -16,6 +16,7 @@ impl From<StoreError> for MachineError {
             StoreError::Database { .. }
             | StoreError::Failed
             | StoreError::Busy
+            | StoreError::Files(_)
             | StoreError::Closed => Self::Store(error.to_string()),
         }
     }

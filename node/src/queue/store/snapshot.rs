@@ -1,20 +1,26 @@
-//! Snapshots of a group: the state of live messages and their bodies, as a stream of chunks.
+//! Snapshots of a group: the state of live messages, their bodies and the files that the group's
+//! machine keeps, as a stream of chunks.
 //!
 //! A snapshot is nothing but a moment of the database: taking one writes nothing and copies
 //! nothing. A thread holds it and reads chunks when it is asked. The receiver writes them under
-//! the next epoch of keys, so that installing the whole is one small write.
+//! the next epoch of keys, so that installing the whole is one small write. A machine's files are
+//! held after the state and installed before it: they may be ahead of it and are never behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use convoy_proto::storage as proto;
+use parking_lot::Mutex;
 
 use super::database::{Database, Family, Frozen, decode};
 use super::overlay::FrozenView;
 use super::{StoreError, keys};
 use crate::id::GroupId;
-use crate::queue::machine::{BodyPart, LiveBodies, Row, Table};
+use crate::queue::machine::{
+    BodyPart, FilePart, Files, HeldFiles, LiveBodies, MachineError, ReceivedFiles, Row, Table,
+};
 
 /// Bytes in a chunk; a single row may be longer.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -23,13 +29,15 @@ const CHUNK_ROWS: usize = 4096;
 /// Log entries whose bodies are listed at a time.
 const BODY_STEP: u64 = 4096;
 
-/// A run of rows. Keys are without group and epoch.
+/// What a snapshot consists of. Keys are without group and epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Chunk {
     /// Rows of a table.
     Rows(Table, Vec<Row>),
     /// Parts of bodies.
     Bodies(Vec<(BodyPart, Vec<u8>)>),
+    /// A run of one of the machine's own files.
+    File(FilePart),
 }
 
 type ChunkResult = Result<Chunk, StoreError>;
@@ -40,6 +48,8 @@ pub(crate) struct SnapshotSource {
     pub applied: proto::Applied,
     chunks: Receiver<ChunkResult>,
     go: SyncSender<()>,
+    /// The thread has sent the last chunk.
+    complete: Arc<AtomicBool>,
 }
 
 impl SnapshotSource {
@@ -48,23 +58,31 @@ impl SnapshotSource {
         database: &Arc<Database>,
         group: GroupId,
         live: LiveBodies,
+        files: Option<Arc<dyn Files>>,
     ) -> Result<Self, StoreError> {
         let (applied_tx, applied_rx) = sync_channel(1);
         let (chunk_tx, chunks) = sync_channel(2);
         let (go, go_rx) = sync_channel(1);
         let database = database.clone();
-        std::thread::Builder::new()
+        let complete = Arc::new(AtomicBool::new(false));
+        let sent_all = complete.clone();
+        thread::Builder::new()
             .name(format!("snapshot-{group}"))
             .spawn(move || {
                 let frozen = database.snapshot();
-                let applied = read_applied(&frozen, group);
+                let (applied, held) = match hold(&frozen, group, files.as_deref()) {
+                    Ok((applied, held)) => (Ok(applied), held),
+                    Err(error) => (Err(error), None),
+                };
                 let taken = applied.is_ok();
                 // Dropping the source ends both channels and thereby the thread.
-                if applied_tx.send(applied).is_ok() && taken && go_rx.recv().is_ok() {
-                    let result = send_chunks(&frozen, group, live, &chunk_tx);
-                    if let Err(Stop::Failed(error)) = result {
-                        let _ = chunk_tx.send(Err(error));
-                    }
+                if applied_tx.send(applied).is_err() || !taken || go_rx.recv().is_err() {
+                    return;
+                }
+                match send_chunks(&frozen, group, live, held, &chunk_tx) {
+                    Ok(()) => sent_all.store(true, Ordering::Release),
+                    Err(Stop::Failed(error)) => drop(chunk_tx.send(Err(error))),
+                    Err(Stop::Dropped) => {}
                 }
             })
             .map_err(|e| StoreError::Database {
@@ -72,14 +90,19 @@ impl SnapshotSource {
                 message: e.to_string(),
             })?;
         let applied = applied_rx.recv().map_err(|_| StoreError::Closed)??;
-        Ok(Self { applied: applied.unwrap_or_default(), chunks, go })
+        Ok(Self { applied: applied.unwrap_or_default(), chunks, go, complete })
     }
 
     /// The next chunk; `None` after the last. Blocks.
     pub(crate) fn next_chunk(&self) -> Option<ChunkResult> {
         // Full when the thread was told before.
         let _ = self.go.try_send(());
-        self.chunks.recv().ok()
+        match self.chunks.recv() {
+            Ok(chunk) => Some(chunk),
+            Err(_) if self.complete.load(Ordering::Acquire) => None,
+            // A thread that has panicked must not look like one that is done.
+            Err(_) => Some(Err(StoreError::Closed)),
+        }
     }
 }
 
@@ -93,6 +116,25 @@ impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         Self::Failed(error)
     }
+}
+
+/// What the state was applied to, and the files that go with it.
+type Moment = (Option<proto::Applied>, Option<Box<dyn HeldFiles>>);
+
+/// Reads what the state was applied to, and then takes hold of the machine's files.
+fn hold(
+    frozen: &Frozen<'_>,
+    group: GroupId,
+    files: Option<&dyn Files>,
+) -> Result<Moment, StoreError> {
+    let applied = read_applied(frozen, group)?;
+    let held = files.map(Files::hold).transpose().map_err(of_files)?;
+    Ok((applied, held))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn of_files(error: MachineError) -> StoreError {
+    StoreError::Files(error.to_string())
 }
 
 fn read_epoch(frozen: &Frozen<'_>, group: GroupId) -> Result<u16, StoreError> {
@@ -116,6 +158,7 @@ fn send_chunks(
     frozen: &Frozen<'_>,
     group: GroupId,
     live: LiveBodies,
+    held: Option<Box<dyn HeldFiles>>,
     chunks: &SyncSender<ChunkResult>,
 ) -> Result<(), Stop> {
     let epoch = read_epoch(frozen, group)?;
@@ -132,6 +175,13 @@ fn send_chunks(
             .map_err(|e| StoreError::Damaged(format!("list of live bodies: {e}")))?;
         send_bodies(frozen, group, &parts, chunks)?;
         after = upto;
+    }
+    held.map_or(Ok(()), |held| send_files(held, chunks))
+}
+
+fn send_files(mut held: Box<dyn HeldFiles>, chunks: &SyncSender<ChunkResult>) -> Result<(), Stop> {
+    while let Some(part) = held.next_part(CHUNK_BYTES).map_err(of_files)? {
+        chunks.send(Ok(Chunk::File(part))).map_err(|_| Stop::Dropped)?;
     }
     Ok(())
 }
@@ -197,6 +247,8 @@ impl Drop for StagingGuard {
 pub(crate) struct Staged {
     group: GroupId,
     epoch: u16,
+    /// Dropped before the guard: the next snapshot writes to the same place.
+    files: Option<Mutex<Box<dyn ReceivedFiles>>>,
     _guard: StagingGuard,
 }
 
@@ -206,11 +258,13 @@ impl Staged {
         database: &Database,
         group: GroupId,
         lock: &StagingLock,
+        files: Option<&dyn Files>,
     ) -> Result<Self, StoreError> {
         if lock.0.swap(true, Ordering::AcqRel) {
             return Err(StoreError::Busy);
         }
         let guard = StagingGuard(lock.clone());
+        let files = files.map(Files::receive).transpose().map_err(of_files)?.map(Mutex::new);
         let epoch = database
             .epoch(group)?
             .checked_add(1)
@@ -219,7 +273,7 @@ impl Staged {
         batch.delete_state(group, epoch);
         batch.put_number(group, keys::Meta::Staging, epoch.into());
         database.write(batch, false)?;
-        Ok(Self { group, epoch, _guard: guard })
+        Ok(Self { group, epoch, files, _guard: guard })
     }
 
     /// Writes a chunk.
@@ -238,6 +292,13 @@ impl Staged {
                     batch.put(Family::Body, &keys::body(self.group, *part), bytes);
                 }
             }
+            Chunk::File(part) => {
+                let files = self
+                    .files
+                    .as_ref()
+                    .ok_or_else(|| StoreError::Damaged(format!("{} keeps no files", self.group)))?;
+                return files.lock().write(part).map_err(of_files);
+            }
         }
         database.write(batch, false)
     }
@@ -251,7 +312,13 @@ impl Staged {
         while let Some(chunk) = source.next_chunk() {
             self.write(database, &chunk?)?;
         }
-        Ok(())
+        self.complete()
+    }
+
+    /// All chunks are written. An error when the machine's files are not all there: to be called
+    /// before the snapshot is handed on, while it can still be refused. Blocks.
+    pub(crate) fn complete(&self) -> Result<(), StoreError> {
+        self.files.as_ref().map_or(Ok(()), |files| files.lock().complete().map_err(of_files))
     }
 
     /// Makes the staged epoch the state: one synced write. Gives the epoch.
