@@ -133,6 +133,7 @@ impl Node {
             Arc::clone(&config),
             queue.clone(),
             Arc::clone(&resolver),
+            Arc::new(crate::delivery::limits::Alone::default()),
             threads.arbiters(),
         ));
         let ingress = Arc::new(
