@@ -19,7 +19,7 @@ mod feed;
 mod fixture;
 pub mod limits;
 mod message;
-mod rate;
+pub(crate) mod rate;
 mod record;
 mod report;
 mod retry;

@@ -10,7 +10,7 @@ const AMPLE: u64 = 10;
 
 /// Divides `all` units. Who wants something gets at least `least`: the caller sees to it that there
 /// is so much. What nobody wants is divided, too, so that who needs more tomorrow has it already.
-pub fn divide(all: u64, least: u64, wants: &BTreeMap<NodeId, u64>) -> BTreeMap<NodeId, u64> {
+pub(super) fn divide(all: u64, least: u64, wants: &BTreeMap<NodeId, u64>) -> BTreeMap<NodeId, u64> {
     let nodes = wants.len() as u64;
     if nodes == 0 {
         return BTreeMap::new();

@@ -11,7 +11,7 @@ const EVENTS_EACH: u64 = 10;
 
 /// Units that may be given to `nodes` nodes together. Of a rate, one unit per further node is kept
 /// back: when shares move, each node may have an event more in a period than its share.
-pub fn units(bound: &Bound, nodes: usize) -> u64 {
+pub(super) fn units(bound: &Bound, nodes: usize) -> u64 {
     match bound.measure {
         Measure::Places => bound.units,
         Measure::Events { .. } if is_exclusive(bound, nodes) => bound.units,
@@ -20,7 +20,7 @@ pub fn units(bound: &Bound, nodes: usize) -> u64 {
 }
 
 /// Fewer units than this are of no use to a node.
-pub fn least(bound: &Bound, nodes: usize) -> u64 {
+pub(super) fn least(bound: &Bound, nodes: usize) -> u64 {
     match bound.measure {
         Measure::Places => 1,
         Measure::Events { .. } if is_exclusive(bound, nodes) => bound.units,
@@ -29,13 +29,13 @@ pub fn least(bound: &Bound, nodes: usize) -> u64 {
 }
 
 /// Can only one node at a time have anything of it?
-pub fn is_exclusive(bound: &Bound, nodes: usize) -> bool {
+pub(super) fn is_exclusive(bound: &Bound, nodes: usize) -> bool {
     let few = bound.units < EVENTS_EACH.saturating_mul(nodes as u64);
     nodes > 1 && few && bound.measure != Measure::Places
 }
 
 /// The safe share of `node` when `members` share.
-pub fn safe(bound: &Bound, members: &[NodeId], node: NodeId) -> u64 {
+pub(super) fn safe(bound: &Bound, members: &[NodeId], node: NodeId) -> u64 {
     if !members.contains(&node) {
         return 0;
     }
@@ -56,7 +56,7 @@ fn weight(bound: &Bound, node: NodeId) -> (u64, NodeId) {
 }
 
 /// The same on every node and in every version: FNV-1a.
-pub fn hash(text: &str) -> u64 {
+pub(super) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
