@@ -9,6 +9,7 @@
 pub mod access;
 mod cluster;
 mod filter;
+mod limits;
 pub mod monitor;
 mod operate;
 pub mod ports;

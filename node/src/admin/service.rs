@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::monitor::Monitor;
 use super::ports::{AccountingPort, DeliveryPort, FoundingPort, IngressPort, Refusal, RuntimePort};
-use super::{cluster, operate, recipients, resolve, show, status, upkeep};
+use super::{cluster, limits, operate, recipients, resolve, show, status, upkeep};
 use crate::dns::Resolve;
 use crate::queue::door::{Inspect, ReportError};
 
@@ -169,6 +169,10 @@ impl Admin for Service {
 
     async fn jobs(&self, request: Request<proto::JobsRequest>) -> Reply<Self::JobsStream> {
         Ok(Response::new(show::jobs(&self.ports, &request.into_inner())))
+    }
+
+    async fn limits(&self, request: Request<proto::LimitsRequest>) -> Reply<proto::LimitsReply> {
+        limits::limits(&self.ports, &request.into_inner()).map(Response::new)
     }
 
     async fn settings(

@@ -28,8 +28,10 @@ use crate::admin::ports::RunState;
 use crate::clock::Timestamp;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::dial::transport;
+use crate::cluster::limits;
 use crate::cluster::renewal;
 use crate::cluster::steward::Steward;
+use crate::cluster::transport::Transport;
 use crate::config::Config;
 use crate::config::settings::AcctTarget;
 use crate::delivery::Delivery;
@@ -60,6 +62,7 @@ pub(super) struct Parts {
     pub(super) queue: Arc<Queue>,
     pub(super) accounting: Arc<Accounting>,
     pub(super) delivery: Arc<Delivery>,
+    pub(super) limits: Arc<limits::Driver>,
     pub(super) ingress: Arc<Ingress>,
     pub(super) runtime: Handle,
     pub(super) credentials: Arc<Credentials>,
@@ -112,7 +115,10 @@ impl Node {
         let runtime = threads.runtime().clone();
         let base = std::env::current_dir().context("the working directory is gone")?;
         let foundation = Foundation::new(base, config.server.spool.join("accounting"));
-        let queue = open_queue(&config, &credentials, &foundation, fatal, &runtime).await?;
+        let peers = transport(&credentials);
+        let peers_too = peers.clone();
+        let queue =
+            open_queue(&config, &credentials, peers_too, &foundation, fatal, &runtime).await?;
         let socket = config.server.admin_socket.clone();
         let name_servers = config.server.name_servers.clone();
         let config = Arc::new(ArcSwap::from_pointee(config));
@@ -129,11 +135,19 @@ impl Node {
             Arc::new(OwnSocket { path: socket.clone() }),
         ));
         drop(inside);
+        let limits = limits::Driver::new(limits::Surroundings {
+            meta: queue.clone(),
+            work: queue.clone(),
+            peers,
+            partitions: partitions(&queue),
+        });
+        // It ends with the queue: until the last session has gone, its limits are asked for.
+        runtime.spawn(Arc::clone(&limits).run());
         let delivery = Arc::new(Delivery::start(
             Arc::clone(&config),
             queue.clone(),
             Arc::clone(&resolver),
-            Arc::new(crate::delivery::limits::Alone::default()),
+            limits.clone(),
             threads.arbiters(),
         ));
         let ingress = Arc::new(
@@ -150,6 +164,7 @@ impl Node {
             queue,
             accounting,
             delivery,
+            limits,
             ingress,
             runtime: runtime.clone(),
             credentials,
@@ -264,6 +279,7 @@ impl Node {
 async fn open_queue(
     config: &Config,
     credentials: &Arc<Credentials>,
+    peers: Arc<Transport>,
     foundation: &Foundation,
     fatal: FatalHook,
     runtime: &Handle,
@@ -274,7 +290,7 @@ async fn open_queue(
     let options = QueueOptions {
         dir: config.server.spool.join("store"),
         node: card.map_or(NodeId(1), |card| card.node),
-        peers: transport(credentials),
+        peers,
         founder: card.is_none_or(|card| card.founder),
         partitions: card.map_or(config.server.partitions, |card| card.partitions),
         accounting: Box::new(foundation.machine()),
@@ -290,10 +306,15 @@ async fn open_queue(
 
 /// Keeps the node's certificate good.
 fn renew(parts: &Arc<Parts>) -> impl Future<Output = ()> + use<> {
-    let groups = parts.queue.groups();
-    let partitions = groups.iter().filter(|(group, _)| group.is_partition()).count();
-    let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
+    let partitions = partitions(&parts.queue);
     renewal::run(Arc::clone(&parts.credentials), parts.queue.clone(), partitions)
+}
+
+/// Into how many the queue is split.
+pub(super) fn partitions(queue: &Queue) -> u32 {
+    let groups = queue.groups();
+    let partitions = groups.iter().filter(|(group, _)| group.is_partition()).count();
+    u32::try_from(partitions).unwrap_or(u32::MAX)
 }
 
 /// Makes actors again that ended by a panic: actix does not.

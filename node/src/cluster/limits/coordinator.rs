@@ -141,7 +141,8 @@ impl Coordinator {
         let grants = grants.map(|entry| entry.grant(ask.node, &room, &mut serial)).collect();
         self.entries = entries;
         self.serial = serial;
-        let right = self.right(ask, learning, now);
+        let settled = self.is_settled(ask, learning, now);
+        let right = if settled { Some(self.members.clone()) } else { ask.right.clone() };
         let contact = self.contacts.get_mut(&ask.node)?;
         if right.is_some() {
             contact.right.clone_from(&right);
@@ -150,7 +151,7 @@ impl Coordinator {
         if contact.answered.len() > ANSWERS_MAX {
             contact.answered.remove(0);
         }
-        Some(Answer { number: ask.number, epoch: self.epoch, learning, right, grants })
+        Some(Answer { number: ask.number, epoch: self.epoch, learning, settled, right, grants })
     }
 
     fn room(&self, learning: bool, now: Instant) -> Room<'_> {
@@ -216,20 +217,19 @@ impl Coordinator {
         now < self.started + LEASE_COUNTED && !nodes.all(|node| self.contacts.contains_key(node))
     }
 
-    /// The right to safe shares that goes with an answer: what the node has, or the division among
-    /// the members of today once nobody uses more of any limit than that.
-    fn right(&self, ask: &Ask, learning: bool, now: Instant) -> Option<Vec<NodeId>> {
+    /// May the node divide limits among the members of today? Once nobody uses more of any limit
+    /// than that.
+    fn is_settled(&self, ask: &Ask, learning: bool, now: Instant) -> bool {
         let former = self.former.iter().flat_map(|(members, _)| members);
         let known = |node: &NodeId| match self.contacts.get(node) {
             Some(contact) => contact.members == self.members || contact.last + RIGHT_COUNTED <= now,
             None => self.started.max(self.since) + RIGHT_COUNTED <= now,
         };
-        let settled = !learning
+        !learning
             && now >= self.started + GATHERING
             && self.members.contains(&ask.node)
             && ask.members == self.members
-            && self.members.iter().chain(former).all(known);
-        if settled { Some(self.members.clone()) } else { ask.right.clone() }
+            && self.members.iter().chain(former).all(known)
     }
 }
 

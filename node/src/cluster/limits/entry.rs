@@ -32,6 +32,8 @@ struct Hold {
     /// In the order in which they were made: the first one is what the node goes by, as far as is
     /// known, and the last one is what it will go by.
     grants: Vec<Granted>,
+    /// What it said that it has. None when it did not name the limit: then it is the safe share.
+    said: Option<u64>,
     /// Its lease takes the place of its safe share until then.
     bound_until: Option<Instant>,
     wanted: u64,
@@ -77,7 +79,7 @@ impl Entry {
     /// Keeps what a node may be using when it is heard of for the first time.
     pub(super) fn first_contact(&mut self, node: NodeId, room: &Room<'_>) {
         if room.learning {
-            let amount = self.reserved(node, room);
+            let amount = self.sure(node, room);
             self.told.entry(node).or_insert(amount);
         }
     }
@@ -86,6 +88,7 @@ impl Entry {
     pub(super) fn note(&mut self, node: NodeId, item: &Item, room: &Room<'_>) {
         let hold = self.holds.entry(node).or_default();
         (hold.wanted, hold.limit) = (item.wanted.max(item.used), item.bound.units);
+        hold.said = Some(item.amount);
         if hold.wanted == 0 {
             (hold.waiting_since, hold.turn_until) = (None, None);
         }
@@ -128,7 +131,7 @@ impl Entry {
     /// A node has told of all its leases, and this limit was not among them.
     pub(super) fn note_absent(&mut self, node: NodeId) {
         if let Some(hold) = self.holds.get_mut(&node) {
-            (hold.wanted, hold.limit) = (0, 0);
+            (hold.wanted, hold.limit, hold.said) = (0, 0, None);
             (hold.waiting_since, hold.turn_until) = (None, None);
         }
     }
@@ -145,6 +148,12 @@ impl Entry {
         }
     }
 
+    /// What a node has for certain, as it says itself.
+    fn sure(&self, node: NodeId, room: &Room<'_>) -> u64 {
+        let said = self.holds.get(&node).and_then(|hold| hold.said);
+        said.unwrap_or_else(|| room.safe(&self.bound, node))
+    }
+
     /// What `node` gets now.
     pub(super) fn grant(&mut self, node: NodeId, room: &Room<'_>, serial: &mut u64) -> Grant {
         self.lapse(room);
@@ -154,7 +163,10 @@ impl Entry {
         let current = self.reserved(node, room);
         let target = self.targets(room, all, least).get(&node).copied().unwrap_or(0);
         let (free, keep) = self.free(room, all);
-        let mut amount = if target <= current { target } else { target.min(current + free) };
+        // What may be in use is not always there to be used: as long as that is too much, or not
+        // known, nobody gets more than he says that he has.
+        let has = if keep && !room.learning { current } else { current.min(self.sure(node, room)) };
+        let mut amount = target.min(has + free);
         if amount < least {
             amount = 0;
         }

@@ -52,6 +52,8 @@ pub struct Sight {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Right {
     members: Vec<NodeId>,
+    /// Other members that the node has gone by since: its share is the smallest of all.
+    also: Vec<Vec<NodeId>>,
     /// None while the node is alone.
     until: Option<Instant>,
     /// When the node got it; None when it has had it from the beginning.
@@ -106,9 +108,15 @@ struct Record {
     low: bool,
     /// The first event of a rate after that.
     ready_at: Option<Instant>,
+    /// The first event of a rate that another node had before.
+    barred_until: Option<Instant>,
 }
 
 impl Record {
+    fn ready_at(&self) -> Option<Instant> {
+        self.ready_at.max(self.barred_until)
+    }
+
     fn wanted(&self, now: Instant) -> u64 {
         let fresh = self.wanted_until.is_none_or(|until| until > now);
         if fresh { self.wanted.max(self.used) } else { self.used }
@@ -150,7 +158,7 @@ impl Holder {
             urgent: false,
         };
         if holder.is_alone() {
-            let right = Right { members: vec![me], until: None, since: None };
+            let right = Right { members: vec![me], also: Vec::new(), until: None, since: None };
             holder.links.values_mut().for_each(|link| link.right = Some(right.clone()));
         }
         holder
@@ -164,18 +172,22 @@ impl Holder {
 
     /// Takes the members as they are known here now.
     pub fn set_members(&mut self, members: Vec<NodeId>, now: Instant) {
+        if self.members == members {
+            return;
+        }
         self.members = members;
         let alone = self.is_alone();
         for link in self.links.values_mut() {
-            match &mut link.right {
+            if alone {
                 // With the last other member, whatever it held is gone.
-                right @ None if alone => {
-                    let members = vec![self.me];
-                    *right = Some(Right { members, until: None, since: Some(now) });
+                let members = vec![self.me];
+                let (also, until, since) = (Vec::new(), None, Some(now));
+                link.right = Some(Right { members, also, until, since });
+            } else if let Some(right) = &mut link.right {
+                right.until.get_or_insert(now + RIGHT);
+                if right.members != self.members && !right.also.contains(&self.members) {
+                    right.also.push(self.members.clone());
                 }
-                Some(right) if alone => right.until = None,
-                Some(right) if right.until.is_none() => right.until = Some(now + RIGHT),
-                Some(_) | None => {}
             }
         }
     }
@@ -205,7 +217,7 @@ impl Holder {
         record.busy_until = usage.busy_until.or(record.busy_until);
         record.touched = now;
         if alone {
-            return Share { units: bound.units, held: u64::MAX, ready_at: record.ready_at };
+            return Share { units: bound.units, held: u64::MAX, ready_at: record.ready_at() };
         }
         self.urgent |= adopt(record);
         let allowed = self.look(&bound.key, now);
@@ -214,7 +226,7 @@ impl Holder {
         };
         let wanted = record.wanted(now);
         self.urgent |= wanted > allowed.open && wanted > record.asked;
-        Share { units: allowed.open, held: allowed.held, ready_at: record.ready_at }
+        Share { units: allowed.open, held: allowed.held, ready_at: record.ready_at() }
     }
 
     fn fresh(&self, bound: &Bound, now: Instant) -> Record {
@@ -231,6 +243,7 @@ impl Holder {
             touched: now,
             low: false,
             ready_at: None,
+            barred_until: None,
         };
         let safe = self.safe(&record, now);
         record.low = safe < bound_step(bound);
@@ -245,8 +258,9 @@ impl Holder {
         let right = link.and_then(|link| link.right.as_ref());
         let right = right.filter(|right| right.until.is_none_or(|until| until > now));
         right.map_or(0, |right| {
-            let share = share::safe(&record.bound, &right.members, self.me);
-            share.min(share::safe(&record.bound, &self.members, self.me))
+            let all = right.also.iter().chain([&right.members, &self.members]);
+            let shares = all.map(|members| share::safe(&record.bound, members, self.me));
+            shares.min().unwrap_or(0)
         })
     }
 
@@ -280,6 +294,8 @@ impl Holder {
         if record.low && !low {
             record.ready_at = Some(now + gap);
         }
+        // With a larger share it has saved up for the first step sooner.
+        record.ready_at = record.ready_at.map(|at| if low { at } else { at.min(now + gap) });
         record.low = low;
         let over = |lease: Lease| lease.back_at <= now && lease.until <= now;
         if record.lease.is_some_and(over) {
@@ -351,8 +367,10 @@ impl Holder {
         if let Some(members) = &answer.right {
             let had = link.right.take();
             let had = had.filter(|right| right.until.is_none_or(|until| until > now));
-            let since = had.map_or(Some(now), |right| right.since);
-            link.right = Some(Right { members: members.clone(), until: Some(sent + RIGHT), since });
+            let (also, since) = had.map_or((Vec::new(), Some(now)), |had| (had.also, had.since));
+            let also = if answer.settled { Vec::new() } else { also };
+            let until = Some(sent + RIGHT);
+            link.right = Some(Right { members: members.clone(), also, until, since });
         }
         for grant in &answer.grants {
             self.take(group, answer.epoch, grant, sent, now);
@@ -418,7 +436,7 @@ impl Holder {
             && !record.low
             && let Some(wait) = grant.wait
         {
-            record.ready_at = Some(now + wait);
+            (record.ready_at, record.barred_until) = (None, Some(now + wait));
         }
     }
 
@@ -432,7 +450,7 @@ impl Holder {
             let later = |at: Option<Instant>| at.is_some_and(|at| at > now);
             record.lease.is_some()
                 || record.used > 0
-                || later(record.ready_at)
+                || later(record.ready_at())
                 || later(record.busy_until)
                 || record.touched + FORGET_AFTER > now
         });

@@ -19,6 +19,8 @@ const STEP_MS: u64 = 50;
 /// How long a connection that has to end at once may take.
 const END_MS: u64 = 1_500;
 const SEEDS: u64 = 150;
+/// Seed and number of nodes of a world whose doings are printed.
+const TRACED: Option<(u64, usize)> = None;
 
 /// `splitmix64`.
 struct Chance(u64);
@@ -135,7 +137,7 @@ impl World {
         let base = monotonic();
         let node = |id: &NodeId, chance: &mut Chance| Node {
             id: *id,
-            clock: (Duration::from_millis(chance.below(100_000)), 995 + chance.below(11)),
+            clock: (Duration::from_millis(chance.below(100_000)), 999 + chance.below(3)),
             holder: Some(Holder::new(*id, chance.next(), 1, members.clone())),
             coordinator: None,
             former: Vec::new(),
@@ -175,6 +177,7 @@ impl World {
 
     fn step(&mut self) {
         self.now_ms += STEP_MS;
+        self.trace(|| (0..self.kinds.len()).map(|line| self.picture(line)).collect());
         self.elect();
         self.deliver();
         for node in 0..self.nodes.len() {
@@ -253,7 +256,7 @@ impl World {
         }
         let members = node.members.clone();
         let answer = node.coordinator.as_mut().and_then(|c| c.ask(ask, &members, now));
-        // The asking side measures from when it sent; it keeps that itself.
+        self.trace(|| format!("{from} {ask:?}\n        {to} {answer:?}"));
         if let Some(answer) = answer {
             let sent = self.nodes[from].time(self.base, self.now_ms);
             self.post(to, from, Words::Answer(answer, sent));
@@ -352,8 +355,12 @@ impl World {
                 }
             };
             self.used[i] = used;
-            assert!(used <= most, "seed {}: at {now_ms} ms limit {i}: {used} of {most}\n{}",
-                self.seed, self.picture(i));
+            assert!(
+                used <= most,
+                "seed {}: at {now_ms} ms limit {i}: {used} of {most}\n{}",
+                self.seed,
+                self.picture(i)
+            );
         }
     }
 
@@ -371,6 +378,13 @@ impl World {
         text
     }
 
+    /// Lines about what happens, for one world, when a failure is looked into.
+    fn trace(&self, text: impl FnOnce() -> String) {
+        if TRACED == Some((self.seed, self.nodes.len())) {
+            println!("{:>7} {}", self.now_ms, text());
+        }
+    }
+
     /// One thing that goes wrong, or another wish.
     fn trouble(&mut self) {
         let count = self.nodes.len() as u64;
@@ -380,6 +394,7 @@ impl World {
             1 | 2 => self.revive(node),
             3 if self.nodes[node].holder.is_some() => {
                 let pause = 200 + self.chance.below(12_000);
+                self.trace(|| format!("{node} pauses for {pause}"));
                 self.nodes[node].paused_until_ms = self.now_ms + pause;
                 if pause > 300 {
                     self.nodes[node].excused_until_ms = self.now_ms + pause + END_MS + 100;
@@ -411,6 +426,7 @@ impl World {
     }
 
     fn kill(&mut self, node: usize) {
+        self.trace(|| format!("{node} dies"));
         let node = &mut self.nodes[node];
         (node.holder, node.coordinator, node.asking) = (None, None, None);
         for line in &mut node.lines {

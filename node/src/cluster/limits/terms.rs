@@ -86,6 +86,8 @@ pub struct Answer {
     pub epoch: u64,
     /// It does not know yet what others have granted.
     pub learning: bool,
+    /// The right to safe shares is a new one, whatever the node went by before.
+    pub settled: bool,
     /// The right to safe shares, for [`RIGHT`].
     pub right: Option<Vec<NodeId>>,
     /// Every limit that is leased out.

@@ -110,6 +110,7 @@ pub(super) fn answer(group: GroupId, answer: &Answer) -> proto::Answer {
         number: answer.number,
         epoch: answer.epoch,
         learning: answer.learning,
+        settled: answer.settled,
         right: answer.right.as_deref().map(nodes),
         grants: answer.grants.iter().map(grant).collect(),
     }
@@ -130,6 +131,7 @@ pub(super) fn from_answer(answer: proto::Answer) -> (GroupId, Answer) {
         number: answer.number,
         epoch: answer.epoch,
         learning: answer.learning,
+        settled: answer.settled,
         right: answer.right.map(from_nodes),
         grants: answer.grants.into_iter().filter_map(grant).collect(),
     };
@@ -174,7 +176,14 @@ mod tests {
         assert_eq!(heard.1.items[0].grant, Some((7, 9)));
         let places = Bound::places(Key::from_text("max-smtp-out x/v"), 20);
         let grant = Grant { bound: places, serial: 8, amount: Some(0), keep: true, wait: None };
-        let said = Answer { number: 4, epoch: 7, learning: true, right: None, grants: vec![grant] };
+        let said = Answer {
+            number: 4,
+            epoch: 7,
+            learning: true,
+            settled: false,
+            right: None,
+            grants: vec![grant],
+        };
         assert_eq!(from_answer(answer(GroupId(5), &said)), (GroupId(5), said));
     }
 }
