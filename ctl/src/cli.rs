@@ -190,6 +190,16 @@ const QUEUES_EXAMPLES: &str = "Examples:
 
 Column st: P paused, B back-off mode. Column retry: when the queue is tried again.";
 
+const LIMITS_EXAMPLES: &str = "Examples:
+  mtactl show limits
+  mtactl show limits 'yahoo.com/*'
+  mtactl show limits '*/customer1' --maxitems 0
+
+Column cluster: the limit for all nodes together; here: what this node may use of it; used: its open
+connections; node: who shares the limit out. States: alone (no other node), safe share (its part
+without asking), granted (a lease), learning (a lease of a node that has just begun to share out),
+nothing (nobody to ask for a minute). Limits that are not in use here are not shown.";
+
 /// What to show.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Show {
@@ -214,6 +224,9 @@ pub(crate) enum Show {
     /// Jobs
     #[command(after_help = "Examples:\n  mtactl show jobs --sort size --maxitems 0")]
     Jobs(Sorted),
+    /// Limits of the cluster, and this node's part of each
+    #[command(after_help = LIMITS_EXAMPLES)]
+    Limits(Limits),
     /// Settings in force for a queue, and where each is set
     #[command(after_help = "Examples:\n  mtactl show settings yahoo.com/customer1")]
     Settings {
@@ -257,6 +270,17 @@ pub(crate) struct Queues {
     pub(crate) mode_events: bool,
     #[command(flatten)]
     pub(crate) sorted: Sorted,
+}
+
+/// Options of `show limits`.
+#[derive(Args, Debug)]
+pub(crate) struct Limits {
+    /// Which queues; limits of a virtual MTA are those of */VMTA
+    #[arg(value_name = "DOMAIN[/VMTA]")]
+    pub(crate) pattern: Option<String>,
+    /// Rows shown; 0 shows all
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) maxitems: u32,
 }
 
 /// Options of `show domains`.

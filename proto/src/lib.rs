@@ -27,6 +27,7 @@ mod convoy {
         accounting: "convoy.accounting.v1",
         admin: "convoy.admin.v1",
         join: "convoy.join.v1",
+        limits: "convoy.limits.v1",
         peer: "convoy.peer.v1",
         storage: "convoy.storage.v1",
     }
@@ -38,6 +39,8 @@ pub use convoy::accounting::v1 as accounting;
 pub use convoy::admin::v1 as admin;
 /// `convoy.join.v1`: how a new node becomes a member.
 pub use convoy::join::v1 as join;
+/// `convoy.limits.v1`: leases of limits between nodes.
+pub use convoy::limits::v1 as limits;
 /// `convoy.peer.v1`: Raft and commands between nodes.
 pub use convoy::peer::v1 as peer;
 /// `convoy.storage.v1`: what a node keeps on disk and carries in log entries.

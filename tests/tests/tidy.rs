@@ -19,7 +19,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ingress", &["clock", "id", "config", "smtp", "message", "tls", "dns", "queue"]),
     ("delivery", &["clock", "id", "config", "smtp", "message", "tls", "dns", "queue"]),
     ("accounting", &["clock", "id", "config", "message", "queue"]),
-    ("cluster", &["clock", "id", "config", "queue"]),
+    // Of delivery, only the trait of its limits.
+    ("cluster", &["clock", "id", "config", "queue", "delivery"]),
     ("admin", &["clock", "id", "config", "smtp", "message", "dns", "queue"]),
 ];
 

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 mod config;
 mod diagnose;
 mod gather;
+mod limits;
 mod message;
 mod push;
 mod queues;
@@ -46,6 +47,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output) -> Done {
         }
         Command::Show(Show::Vmtas(options)) => totals::vmtas(client, output, options).await,
         Command::Show(Show::Jobs(options)) => totals::jobs(client, output, options).await,
+        Command::Show(Show::Limits(options)) => limits::limits(client, output, options).await,
         Command::Show(Show::Settings { queue }) => settings::settings(client, output, &queue).await,
         Command::Show(Show::Message { id }) => message::message(client, output, id).await,
         Command::List(options) => recipients::list(client, output, options).await,

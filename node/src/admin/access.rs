@@ -11,6 +11,7 @@ const TABLE: &[(&str, Role)] = &[
     ("Domains", Role::Monitor),
     ("Vmtas", Role::Monitor),
     ("Jobs", Role::Monitor),
+    ("Limits", Role::Monitor),
     ("Settings", Role::Monitor),
     ("Message", Role::Monitor),
     ("Resolve", Role::Monitor),

@@ -236,6 +236,21 @@ impl DeliveryPort for Delivery {
         ready(lines.ok_or_else(refusal)).boxed()
     }
 
+    fn limits(&self) -> Vec<LimitFigures> {
+        let limit = |queue: &str, source: &str| LimitFigures {
+            name: "max-smtp-out".into(),
+            queue: queue.parse().unwrap(),
+            source: source.into(),
+            limit: 20,
+            period: Duration::ZERO,
+            granted: 7,
+            used: 2,
+            coordinator: Some(NodeId(3)),
+            state: LimitState::Granted,
+        };
+        vec![limit("yahoo.com/vm1", ""), limit("gmail.com", "10.0.0.1"), limit("*/vm1", "")]
+    }
+
     fn wake(&self, queue: QueueName) {
         self.woken.lock().push(queue);
     }

@@ -12,6 +12,7 @@ mod caller;
 mod cluster;
 mod difference;
 mod filter;
+mod limits;
 pub mod monitor;
 mod operate;
 pub mod ports;

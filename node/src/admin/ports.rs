@@ -98,6 +98,44 @@ pub struct Activity {
     pub events: Vec<Event>,
 }
 
+/// How this node stands to a limit of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitState {
+    /// It is alone and has all of it.
+    Alone,
+    /// It has a lease.
+    Granted,
+    /// It has a lease of a coordinator that does not know yet what others have.
+    Learning,
+    /// It uses its part without asking.
+    SafeShare,
+    /// It has heard of no coordinator for too long, and may use nothing.
+    Nothing,
+}
+
+/// A limit of the cluster that is in use here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitFigures {
+    /// The directive.
+    pub name: String,
+    /// Which queue; its domain is `*` for all queues of a virtual MTA.
+    pub queue: QueueName,
+    /// The source address, if it is about one.
+    pub source: String,
+    /// As configured.
+    pub limit: u64,
+    /// Period of a rate; zero for connections.
+    pub period: Duration,
+    /// What this node may use of it.
+    pub granted: u64,
+    /// Connections that are open here.
+    pub used: u64,
+    /// The node that shares it out.
+    pub coordinator: Option<NodeId>,
+    /// How this node stands to it.
+    pub state: LimitState,
+}
+
 /// Delivery.
 pub trait DeliveryPort: Send + Sync + 'static {
     /// Delivered since the start; only grows.
@@ -118,6 +156,9 @@ pub trait DeliveryPort: Send + Sync + 'static {
         &self,
         queue: QueueName,
     ) -> BoxFuture<'_, Result<mpsc::Receiver<(Timestamp, String)>, Refusal>>;
+
+    /// Limits of the cluster that are in use here, by name.
+    fn limits(&self) -> Vec<LimitFigures>;
 
     /// Tries the queue now, whatever it is waiting for but a pause.
     fn wake(&self, queue: QueueName);

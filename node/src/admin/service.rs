@@ -13,7 +13,8 @@ use tonic::{Request, Response, Status};
 use super::monitor::Monitor;
 use super::ports::{AccountingPort, DeliveryPort, FoundingPort, IngressPort, Refusal, RuntimePort};
 use super::{
-    acct, caller, cluster, operate, push, recipients, resolve, show, status, upkeep, versions,
+    acct, caller, cluster, limits, operate, push, recipients, resolve, show, status, upkeep,
+    versions,
 };
 use crate::dns::Resolve;
 use crate::queue::door::{Inspect, Meta, ReportError};
@@ -176,6 +177,10 @@ impl Admin for Service {
 
     async fn jobs(&self, request: Request<proto::JobsRequest>) -> Reply<Self::JobsStream> {
         Ok(Response::new(show::jobs(&self.ports, &request.into_inner())))
+    }
+
+    async fn limits(&self, request: Request<proto::LimitsRequest>) -> Reply<proto::LimitsReply> {
+        limits::limits(&self.ports, &request.into_inner()).map(Response::new)
     }
 
     async fn settings(

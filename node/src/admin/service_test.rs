@@ -656,3 +656,21 @@ async fn nodes_and_operators_are_let_in_for_a_limited_time() {
         assert_eq!(refused.code(), Code::InvalidArgument);
     }
 }
+
+#[tokio::test]
+async fn limits_of_matching_queues_are_shown() {
+    let mut node = Fixture::start(0).await;
+    let mut ask = async |pattern: &str, max_items| {
+        let request = proto::LimitsRequest { pattern: pattern.into(), max_items };
+        node.client.limits(request).await.map(tonic::Response::into_inner)
+    };
+    let reply = ask("*/vm1", 0).await.unwrap();
+    let queues: Vec<_> = reply.rows.iter().map(|row| row.queue.as_str()).collect();
+    assert_eq!(queues, ["yahoo.com/vm1", "*/vm1"]);
+    let row = &reply.rows[0];
+    assert_eq!((row.limit, row.granted, row.used, row.coordinator), (20, 7, 2, 3));
+    assert_eq!(row.state(), proto::LimitState::Granted);
+    let reply = ask("", 1).await.unwrap();
+    assert_eq!((reply.rows.len(), reply.end.unwrap().total), (1, 3));
+    assert!(ask("a b", 0).await.is_err());
+}

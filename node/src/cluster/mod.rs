@@ -1,5 +1,6 @@
 //! The cluster: who belongs to it, how its nodes reach each other, and what each has to do.
 //!
+//! - `limits`: leases of limits that hold for all nodes together.
 //! - `transport`: one connection to each other node for control and log entries, one for what is
 //!   long (snapshots, tunnels).
 //! - `placement`: where groups should be.
@@ -17,6 +18,7 @@ pub mod files;
 pub mod gate;
 pub mod join;
 pub mod joining;
+pub mod limits;
 pub mod placement;
 pub mod renewal;
 pub mod steward;

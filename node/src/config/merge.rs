@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::checker::Setting;
 use super::directive::Scope;
 use super::settings::Rate;
@@ -134,6 +136,20 @@ impl<'a> View<'a> {
             Some(Value::Rate(rate)) => *rate,
             _ => None,
         }
+    }
+
+    /// Values behind networks, in file order; none is unlimited. `read` gives none of a value that
+    /// sets no limit.
+    pub(super) fn per_source<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Vec<(IpNet, Option<T>)> {
+        let line = |setting: &Setting| match setting.value(0) {
+            Some(Value::Network(network)) => Some((*network, setting.value(1).and_then(&read))),
+            _ => None,
+        };
+        self.all(name).iter().filter_map(line).collect()
     }
 
     pub(super) fn text(&self, name: &'static str) -> Option<String> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::address;
+use super::network::holds;
 use super::position::Position;
 use super::rules::Rules;
 use crate::message::RecordType;
@@ -221,8 +222,10 @@ pub struct VirtualMta {
     pub source_hosts: Vec<SourceHost>,
     /// `host-name`.
     pub host_name: Option<String>,
-    /// `max-smtp-out` over all queues of this virtual MTA.
+    /// `max-smtp-out` over all queues of this virtual MTA: its own, else that of its pool.
     pub max_smtp_out: Option<u32>,
+    /// `max-smtp-msg-rate` over all queues of this virtual MTA: its own, else that of its pool.
+    pub max_smtp_msg_rate: Option<Rate>,
 }
 
 /// `<virtual-mta-pool>`.
@@ -306,6 +309,30 @@ pub struct Rate {
     pub period: Duration,
 }
 
+/// Limits for each local address of networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PerSource<T>(pub(super) Vec<(IpNet, Option<T>)>);
+
+impl<T: Copy> PerSource<T> {
+    /// The limit of a local address: the most specific network counts. None is unlimited.
+    #[must_use]
+    pub fn of(&self, source: IpAddr) -> Option<T> {
+        let fitting = self.0.iter().filter(|(network, _)| holds(network, source));
+        fitting.max_by_key(|(network, _)| network.prefix_len()).and_then(|(_, limit)| *limit)
+    }
+
+    /// True when no network is named.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All limits.
+    pub fn values(&self) -> impl Iterator<Item = T> + '_ {
+        self.0.iter().filter_map(|(_, limit)| *limit)
+    }
+}
+
 /// Effective `<domain>` settings of one queue (`domain/vmta`).
 #[derive(Clone, Debug)]
 pub struct DomainSettings {
@@ -327,6 +354,10 @@ pub struct DomainSettings {
     pub max_errors_per_connection: Option<u32>,
     pub max_msg_rate: Option<Rate>,
     pub max_connect_rate: Option<Rate>,
+    /// And `max-smtp-out-per-source-ip`.
+    pub source_ip_max_smtp_out: PerSource<u32>,
+    pub source_ip_max_connect_rate: PerSource<Rate>,
+    pub source_ip_max_msg_rate: PerSource<Rate>,
     /// At least one; the last repeats.
     pub retry_after: Vec<Duration>,
     pub retry_recipients_after: Duration,

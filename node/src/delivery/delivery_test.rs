@@ -8,6 +8,10 @@ use crate::dns::{DnsError, Mx};
 use crate::message::{Class, Notify, Record, RecordType, Status};
 use crate::queue::model::Switches;
 
+fn shared() -> Arc<dyn Shared> {
+    Arc::new(limits::Alone::default())
+}
+
 /// Delivery over a queue in memory.
 struct Site {
     queue: Arc<FakeQueue>,
@@ -40,7 +44,8 @@ impl Site {
         let config = Arc::new(ArcSwap::from_pointee(configuration(text)));
         let arbiters = vec![actix_rt::Arbiter::current()];
         let work = Arc::clone(&queue);
-        let delivery = Delivery::start(Arc::clone(&config), work, Arc::new(table), arbiters);
+        let delivery =
+            Delivery::start(Arc::clone(&config), work, Arc::new(table), shared(), arbiters);
         Self { queue, delivery, config }
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use super::agenda::Agenda;
 use super::board::Board;
 use super::claim::Claims;
-use super::limits::Limits;
+use super::limits::{Limits, Shared};
 use super::trace::Traces;
 use crate::clock::{Instant, monotonic};
 use crate::config::Config;
@@ -54,6 +54,7 @@ impl Environment {
         config: Arc<ArcSwap<Config>>,
         work: Arc<dyn Work>,
         resolver: Arc<dyn Resolve>,
+        shared: Arc<dyn Shared>,
         arbiters: Vec<ArbiterHandle>,
         sessions: mpsc::Sender<()>,
     ) -> Self {
@@ -61,7 +62,7 @@ impl Environment {
             switches: work.switches(),
             agenda: Mutex::default(),
             claims: Arc::default(),
-            limits: Limits::new(&config.load()),
+            limits: Limits::new(&config.load(), shared),
             connectors: Connectors::default(),
             broken_tls: BrokenHosts::default(),
             board: Arc::default(),

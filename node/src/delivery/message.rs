@@ -6,7 +6,7 @@
 //!                    Scheduler <--Idle-- Destination <--FromSession--
 //! ```
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use actix::{Addr, Message};
 
@@ -14,7 +14,7 @@ use super::agenda::Rest;
 use super::classify::QueueFailure;
 use super::destination::Destination;
 use super::record::Path;
-use crate::clock::Timestamp;
+use crate::clock::{Instant, Timestamp};
 use crate::id::{GroupId, QueueName};
 use crate::queue::model::Wake;
 
@@ -81,6 +81,8 @@ pub(crate) enum SessionEvent {
     Ready {
         /// Hosts that could not be reached on the way.
         unreachable: Vec<SocketAddr>,
+        /// The local address of its connection, where limits depend on it.
+        source: Option<IpAddr>,
     },
     /// It is done with its batch.
     Ended {
@@ -119,6 +121,8 @@ pub(crate) enum SessionEnd {
         /// The way of the last attempt, for the accounting row.
         path: Box<Path>,
     },
+    /// No source address may open a connection before then.
+    Held { until: Instant },
     /// The server said 421, and that means that the host is not available.
     HostUnavailable { host: SocketAddr, failure: QueueFailure, path: Box<Path> },
 }

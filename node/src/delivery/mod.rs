@@ -17,9 +17,9 @@ mod environment;
 mod feed;
 #[cfg(test)]
 mod fixture;
-mod limits;
+pub mod limits;
 mod message;
-mod rate;
+pub(crate) mod rate;
 mod record;
 mod report;
 mod retry;
@@ -48,6 +48,7 @@ use crate::dns::Resolve;
 use crate::id::{GroupId, QueueName};
 use crate::queue::door::Work;
 use environment::Environment;
+use limits::Shared;
 use message::{Changed, Hasten, NewWork};
 use scheduler::Scheduler;
 
@@ -66,7 +67,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Starts delivery on the threads of `arbiters`.
+    /// Starts delivery on the threads of `arbiters`. `shared` says what part of each limit this
+    /// node has.
     ///
     /// # Panics
     ///
@@ -76,13 +78,15 @@ impl Delivery {
         config: Arc<ArcSwap<Config>>,
         work: Arc<dyn Work>,
         resolver: Arc<dyn Resolve>,
+        shared: Arc<dyn Shared>,
         arbiters: Vec<ArbiterHandle>,
     ) -> Self {
         let arbiter = arbiters.first().expect("delivery needs a thread").clone();
         let (alive, sessions) = mpsc::channel(1);
-        let env = Arc::new(Environment::new(config, work, resolver, arbiters, alive));
+        let env = Arc::new(Environment::new(config, work, resolver, shared, arbiters, alive));
         let scheduler = Arc::new(Mutex::new(start_scheduler(&env, &arbiter)));
         arbiter.spawn(supervise(Arc::clone(&env), Arc::clone(&scheduler), arbiter.clone()));
+        arbiter.spawn(keep_limits(Arc::clone(&env)));
         Self { env, scheduler, arbiter, sessions: tokio::sync::Mutex::new(sessions) }
     }
 
@@ -190,6 +194,19 @@ async fn supervise(
             },
             () = tokio::time::sleep(WATCH_INTERVAL) => {}
         }
+    }
+}
+
+/// Lets connections begin or end when shares of limits change.
+async fn keep_limits(env: Arc<Environment>) {
+    let mut changed = env.limits.changed();
+    loop {
+        tokio::select! {
+            () = env.stopped() => return,
+            change = changed.changed() => if change.is_err() { return },
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+        }
+        env.limits.settle();
     }
 }
 

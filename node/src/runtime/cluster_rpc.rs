@@ -15,7 +15,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::{error, info};
 
-use super::node::Parts;
+use super::node::{Parts, partitions};
 use crate::admin::{self, access};
 use crate::cluster::accept::accept;
 use crate::cluster::credentials::Credentials;
@@ -72,13 +72,12 @@ impl ClusterRpc {
 
 /// Every service of the cluster listener. Who may call which is in [`need`].
 fn services(parts: &Arc<Parts>, asked: &Arc<admin::Ports>) -> Routes {
-    let groups = parts.queue.groups();
-    let partitions = groups.iter().filter(|(group, _)| group.is_partition()).count();
-    let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
+    let partitions = partitions(&parts.queue);
     let mut services = Routes::builder();
     services
         .add_service(parts.queue.peer_service())
         .add_service(parts.accounting.service())
+        .add_service(parts.limits.service())
         .add_service(admin::server(admin::Service::new(Arc::clone(asked))))
         .add_service(join::server(parts.queue.clone(), partitions));
     services.routes()

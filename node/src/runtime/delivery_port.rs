@@ -9,12 +9,14 @@ use tokio::sync::mpsc;
 
 use super::node::Parts;
 use crate::admin::ports::{
-    Activity, ConnectionFigures, DeliveryPort, Event, EventKind, Mode, Refusal,
+    Activity, ConnectionFigures, DeliveryPort, Event, EventKind, LimitFigures, LimitState, Mode,
+    Refusal,
 };
 use crate::admin::window::Tally;
 use crate::clock::Timestamp;
+use crate::cluster::limits::{Sight, State};
 use crate::delivery;
-use crate::id::QueueName;
+use crate::id::{NodeId, QueueName};
 
 /// Delivery, as administration sees it.
 pub(super) struct Port(pub(super) Arc<Parts>);
@@ -52,8 +54,36 @@ impl DeliveryPort for Port {
         .boxed()
     }
 
+    fn limits(&self) -> Vec<LimitFigures> {
+        self.0.limits.sights().into_iter().map(limit).collect()
+    }
+
     fn wake(&self, queue: QueueName) {
         self.0.delivery.wake(queue);
+    }
+}
+
+/// The name of a limit is a directive, a queue and perhaps a source address.
+fn limit((sight, coordinator): (Sight, Option<NodeId>)) -> LimitFigures {
+    let mut words = sight.key.as_str().split(' ').map(str::to_owned);
+    let name = words.next().unwrap_or_default();
+    let queue = words.next().unwrap_or_default();
+    LimitFigures {
+        name,
+        queue: queue.parse().unwrap_or_else(|never: std::convert::Infallible| match never {}),
+        source: words.next().unwrap_or_default(),
+        limit: sight.limit,
+        period: sight.period,
+        granted: sight.granted,
+        used: sight.used,
+        coordinator,
+        state: match sight.state {
+            State::Alone => LimitState::Alone,
+            State::Granted => LimitState::Granted,
+            State::Learning => LimitState::Learning,
+            State::SafeShare => LimitState::SafeShare,
+            State::Nothing => LimitState::Nothing,
+        },
     }
 }
 

@@ -29,6 +29,7 @@ use crate::admin::ports::RunState;
 use crate::clock::Timestamp;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::dial::transport;
+use crate::cluster::limits;
 use crate::cluster::renewal;
 use crate::cluster::steward::Steward;
 use crate::config::settings::AcctTarget;
@@ -65,6 +66,7 @@ pub(super) struct Parts {
     pub(super) peers: Arc<dyn Peers>,
     pub(super) accounting: Arc<Accounting>,
     pub(super) delivery: Arc<Delivery>,
+    pub(super) limits: Arc<limits::Driver>,
     pub(super) ingress: Arc<Ingress>,
     pub(super) runtime: Handle,
     pub(super) credentials: Arc<Credentials>,
@@ -134,10 +136,19 @@ impl Node {
         let resolver: Arc<dyn crate::dns::Resolve> = Arc::new(resolver);
         let accounting = start_accounting(&foundation, &queue, &config, &socket);
         drop(inside);
+        let limits = limits::Driver::new(limits::Surroundings {
+            meta: queue.clone(),
+            work: queue.clone(),
+            peers: Arc::clone(&peers),
+            partitions: partitions(&queue),
+        });
+        // It ends with the queue: until the last session has gone, its limits are asked for.
+        runtime.spawn(Arc::clone(&limits).run());
         let delivery = Arc::new(Delivery::start(
             Arc::clone(&config),
             queue.clone(),
             Arc::clone(&resolver),
+            limits.clone(),
             threads.arbiters(),
         ));
         let ingress = Arc::new(
@@ -155,6 +166,7 @@ impl Node {
             peers,
             accounting,
             delivery,
+            limits,
             ingress,
             runtime: runtime.clone(),
             credentials,
@@ -318,10 +330,15 @@ async fn open_queue(
 
 /// Keeps the node's certificate good.
 fn renew(parts: &Arc<Parts>) -> impl Future<Output = ()> + use<> {
-    let groups = parts.queue.groups();
-    let partitions = groups.iter().filter(|(group, _)| group.is_partition()).count();
-    let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
+    let partitions = partitions(&parts.queue);
     renewal::run(Arc::clone(&parts.credentials), parts.queue.clone(), partitions)
+}
+
+/// Into how many the queue is split.
+pub(super) fn partitions(queue: &Queue) -> u32 {
+    let groups = queue.groups();
+    let partitions = groups.iter().filter(|(group, _)| group.is_partition()).count();
+    u32::try_from(partitions).unwrap_or(u32::MAX)
 }
 
 /// Makes actors again that ended by a panic: actix does not.

@@ -17,7 +17,7 @@ use crate::admin::ports::{
     Refusal, RunState, RuntimePort,
 };
 use crate::admin::window::Tally;
-use crate::config::settings::{Lookup, VirtualMta};
+use crate::config::settings::{Lookup, Rate, VirtualMta};
 use crate::config::{self, InForce};
 use crate::dns::Resolve;
 use crate::id::GroupId;
@@ -226,6 +226,15 @@ fn vmta_settings(vmta: &VirtualMta) -> Vec<EffectiveSetting> {
             "max-smtp-out",
             vmta.max_smtp_out.map_or_else(|| "unlimited".to_owned(), |n| n.to_string()),
         ),
+        setting(
+            "max-smtp-msg-rate",
+            vmta.max_smtp_msg_rate.map_or_else(|| "unlimited".to_owned(), rate),
+        ),
         setting("smtp-source-host", hosts.collect::<Vec<_>>().join(", ")),
     ]
+}
+
+/// As it could stand in a configuration.
+fn rate(rate: Rate) -> String {
+    format!("{}/{}s", rate.events, rate.period.as_secs())
 }

@@ -1,10 +1,13 @@
 //! `<domain>` settings of one queue.
 
+use ipnet::{IpNet, Ipv4Net};
+
 use super::View;
 use super::listener::{certificate, suites};
 use crate::config::route::parse_smtp_hosts;
 use crate::config::settings::{
-    BounceUponNoMx, ClientTls, Credentials, DeliveryType, DomainSettings, FileFormat, TlsVersions,
+    BounceUponNoMx, ClientTls, Credentials, DeliveryType, DomainSettings, FileFormat, PerSource,
+    Rate, TlsVersions,
 };
 use crate::config::value::Value;
 use crate::message::RecordType;
@@ -35,6 +38,11 @@ pub(in crate::config) fn domain_settings(view: &View<'_>) -> DomainSettings {
         max_errors_per_connection: view.limit("max-errors-per-connection"),
         max_msg_rate: view.rate("max-msg-rate"),
         max_connect_rate: view.rate("max-connect-rate"),
+        source_ip_max_smtp_out: per_source_connections(view),
+        source_ip_max_connect_rate: PerSource(
+            view.per_source("source-ip-max-connect-rate", rate_of),
+        ),
+        source_ip_max_msg_rate: PerSource(view.per_source("source-ip-max-msg-rate", rate_of)),
         retry_after: view.times("retry-after"),
         retry_recipients_after: view.time("retry-recipients-after"),
         retry_after_dns_error: view.time("retry-after-dns-error"),
@@ -120,5 +128,25 @@ fn disabled_records(view: &View<'_>) -> Vec<RecordType> {
     match view.value("disable-acct-records") {
         Some(Value::Records(types)) => types.clone(),
         _ => Vec::new(),
+    }
+}
+
+/// The old form holds for every address that no line of the new one names.
+fn per_source_connections(view: &View<'_>) -> PerSource<u32> {
+    let count = |value: &Value| match value {
+        Value::Integer(n) if *n > 0 => Some(u32::try_from(*n).unwrap_or(u32::MAX)),
+        _ => None,
+    };
+    let mut limits = view.per_source("source-ip-max-smtp-out", count);
+    if let Some(limit) = view.limit("max-smtp-out-per-source-ip") {
+        limits.insert(0, (IpNet::V4(Ipv4Net::default()), Some(limit)));
+    }
+    PerSource(limits)
+}
+
+const fn rate_of(value: &Value) -> Option<Rate> {
+    match value {
+        Value::Rate(rate) => *rate,
+        _ => None,
     }
 }

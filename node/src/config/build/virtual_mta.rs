@@ -25,6 +25,7 @@ pub(super) fn virtual_mtas(
             source_hosts: source_hosts(&settings, diagnostics),
             host_name: own.text("host-name"),
             max_smtp_out: own.limit("max-smtp-out"),
+            max_smtp_msg_rate: own.rate("max-smtp-msg-rate"),
         };
         vmtas.insert(name, vmta);
     }
@@ -33,11 +34,27 @@ pub(super) fn virtual_mtas(
         source_hosts: Vec::new(),
         host_name: None,
         max_smtp_out: None,
+        max_smtp_msg_rate: None,
     });
     for vmta in vmtas.values_mut().filter(|vmta| vmta.source_hosts.is_empty()) {
         vmta.source_hosts.clone_from(&server.source_hosts);
     }
+    inherit(root, &mut vmtas);
     vmtas
+}
+
+/// Gives members the limits of their pool where they have none of their own.
+fn inherit(root: &Checked, vmtas: &mut HashMap<String, VirtualMta>) {
+    for (_, settings) in merged(root, Scope::VirtualMtaPool) {
+        let of_pool = view(Scope::VirtualMtaPool, &settings);
+        let (places, rate) = (of_pool.limit("max-smtp-out"), of_pool.rate("max-smtp-msg-rate"));
+        for member in of_pool.texts("virtual-mta") {
+            if let Some(vmta) = vmtas.get_mut(&member) {
+                vmta.max_smtp_out = vmta.max_smtp_out.or(places);
+                vmta.max_smtp_msg_rate = vmta.max_smtp_msg_rate.or(rate);
+            }
+        }
+    }
 }
 
 /// All pools with their members as written.

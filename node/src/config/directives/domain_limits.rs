@@ -1,4 +1,4 @@
-//! `<domain>`: how many connections, recipients and bytes a queue may have.
+//! `<domain>`: how many connections, recipients and bytes a queue may have, over all nodes.
 
 use super::terms::{
     BOOLEAN, COUNT, DATA_RATE, DOMAIN, LIMIT, NETWORK_DATA_RATE, NETWORK_LIMIT, NETWORK_RATE, RATE,
@@ -13,8 +13,8 @@ pub(super) const TABLE: &[Directive] = &[
         .since("3.0")
         .example("max-smtp-out 50")
         .doc(
-            "Most simultaneous connections of the queue. The limits of the virtual MTA and of the \
-              server hold besides.",
+            "Most simultaneous connections of the queue, over all nodes of the cluster together. \
+              The limits of the virtual MTA and of the server hold besides.",
         ),
     Directive::new("backoff-max-smtp-out", DOMAIN, LIMIT)
         .default("20")
@@ -22,25 +22,28 @@ pub(super) const TABLE: &[Directive] = &[
         .example("backoff-max-smtp-out 1")
         .doc("As max-smtp-out, while the queue is in backoff mode."),
     Directive::new("source-ip-max-smtp-out", DOMAIN, NETWORK_LIMIT)
-        .inert()
         .repeated()
         .since("5.0")
         .example("source-ip-max-smtp-out 10.0.0.0/24 5")
         .doc(
             "Most simultaneous connections of the queue from each local address of the network. \
-              Addresses for which there is no such line have no limit of their own.",
+              Addresses for which there is no such line have no limit of their own; of several \
+              networks, the smallest counts.",
         ),
     Directive::new("max-smtp-out-per-source-ip", DOMAIN, LIMIT)
         .default("unlimited")
-        .inert()
         .example("max-smtp-out-per-source-ip 5")
-        .doc("Old form of source-ip-max-smtp-out, for all local addresses."),
+        .doc(
+            "Old form of source-ip-max-smtp-out, for all local addresses that no line of that one \
+              names.",
+        ),
     Directive::new("max-connect-rate", DOMAIN, RATE)
         .default("unlimited")
         .example("max-connect-rate 30/m")
         .doc(
-            "Most new connections of the queue in the period. The first connections of a period \
-              may come close together.",
+            "Most new connections of the queue in the period, over all nodes of the cluster \
+              together. Connections are spaced evenly. Every attempt at a host counts, and so does \
+              a second one that goes on in clear.",
         ),
     Directive::new("backoff-max-connect-rate", DOMAIN, RATE)
         .inert()
@@ -51,20 +54,21 @@ pub(super) const TABLE: &[Directive] = &[
               max-connect-rate holds then too.",
         ),
     Directive::new("source-ip-max-connect-rate", DOMAIN, NETWORK_RATE)
-        .inert()
         .repeated()
         .since("5.0")
         .example("source-ip-max-connect-rate 10.0.0.0/24 10/m")
         .doc(
             "Most new connections of the queue in the period from each local address of the \
-              network. Addresses for which there is no such line have no limit of their own.",
+              network. Addresses for which there is no such line have no limit of their own; of several \
+              networks, the smallest counts.",
         ),
     Directive::new("max-msg-rate", DOMAIN, RATE)
         .default("unlimited")
         .example("max-msg-rate 1000/h")
         .doc(
-            "Most recipients that the queue attempts in the period. Attempts count, whether or \
-              not they succeed.",
+            "Most recipients that the queue attempts in the period, over all nodes of the cluster \
+              together. Attempts count, whether or not they succeed. They are spaced evenly; in \
+              one transaction go at most a fiftieth of them, and at least one.",
         ),
     Directive::new("backoff-max-msg-rate", DOMAIN, RATE)
         .inert()
@@ -74,13 +78,13 @@ pub(super) const TABLE: &[Directive] = &[
               holds then too.",
         ),
     Directive::new("source-ip-max-msg-rate", DOMAIN, NETWORK_RATE)
-        .inert()
         .repeated()
         .since("5.0")
         .example("source-ip-max-msg-rate 10.0.0.0/24 100/h")
         .doc(
             "Most recipients that the queue attempts in the period from each local address of the \
-              network. Addresses for which there is no such line have no limit of their own.",
+              network. Addresses for which there is no such line have no limit of their own; of several \
+              networks, the smallest counts.",
         ),
     Directive::new("max-msg-per-hour", DOMAIN, COUNT)
         .alias_of("max-msg-rate")
@@ -119,7 +123,8 @@ pub(super) const TABLE: &[Directive] = &[
         .example("source-ip-max-data-volume-rate 10.0.0.0/24 500m/h")
         .doc(
             "Most bytes delivered with success in the period from each local address of the \
-              network. Addresses for which there is no such line have no limit of their own.",
+              network. Addresses for which there is no such line have no limit of their own; of several \
+              networks, the smallest counts.",
         ),
     Directive::new("max-msg-per-connection", DOMAIN, LIMIT)
         .default("0")

@@ -18,7 +18,10 @@ pub(super) const MEMBERS: &[Directive] = &[
     Directive::new("max-smtp-out", VMTA, LIMIT)
         .default("unlimited")
         .example("max-smtp-out 200")
-        .doc("Most simultaneous connections of all queues of this virtual MTA together."),
+        .doc(
+            "Most simultaneous connections of all queues of this virtual MTA together, over all \
+              nodes of the cluster.",
+        ),
     Directive::new("cold-virtual-mta", VMTA, NAME)
         .inert()
         .repeated()
@@ -38,12 +41,11 @@ pub(super) const MEMBERS: &[Directive] = &[
         ),
     Directive::new("max-smtp-msg-rate", &[Scope::VirtualMta, Scope::VirtualMtaPool], RATE)
         .default("unlimited")
-        .inert()
         .since("5.0")
         .example("max-smtp-msg-rate 100000/h")
         .doc(
-            "Most recipients that all queues of the virtual MTA attempt in the period. In a pool \
-              it is the setting of each member.",
+            "Most recipients that all queues of the virtual MTA attempt in the period, over all \
+              nodes of the cluster. In a pool it is the setting of each member that has none.",
         ),
     Directive::new(
         "max-smtp-data-volume-rate",
@@ -80,7 +82,6 @@ pub(super) const POOL_LINES: &[Directive] = &[
         ),
     Directive::new("max-smtp-out", POOL, LIMIT)
         .default("unlimited")
-        .inert()
         .since("5.0")
         .example("max-smtp-out 200")
         .doc("Most simultaneous connections of each member that has no max-smtp-out of its own."),

@@ -10,6 +10,7 @@ mod sessions;
 mod slots;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +21,12 @@ use actix::{
 use futures_util::future::join_all;
 
 use crate::clock::{Instant, Timestamp, monotonic};
-use crate::config::settings::Rate;
 use crate::config::{Config, DomainSettings, Lookup as _};
 use crate::delivery::agenda::Rest;
 use crate::delivery::environment::Environment;
 use crate::delivery::feed::{Batch, Feed, Page, Request};
-use crate::delivery::limits::Permit;
+use crate::delivery::limits::{OfQueue, OfSources, Permit};
 use crate::delivery::message::{FromSession, Idle, Kick, Refresh, SessionEvent, TryNow};
-use crate::delivery::rate::Pace;
 use crate::delivery::scheduler::Scheduler;
 use crate::id::{GroupId, QueueName};
 use crate::queue::pattern::Held;
@@ -72,8 +71,7 @@ pub(crate) struct Destination {
     set_aside: bool,
     paused: bool,
     kicks: u64,
-    message_pace: Option<Pace>,
-    connect_pace: Option<Pace>,
+    limits: OfQueue,
     /// No further connection before this.
     connect_hold: Option<Instant>,
     /// No page before this.
@@ -114,8 +112,7 @@ impl Destination {
             set_aside: rest.set_aside,
             paused: false,
             kicks: 0,
-            message_pace: None,
-            connect_pace: None,
+            limits: OfQueue::default(),
             connect_hold: None,
             read_hold: None,
             message_hold: None,
@@ -134,9 +131,7 @@ impl Destination {
     fn refresh(&mut self) {
         self.config = self.env.config.load_full();
         self.settings = self.config.queue(&self.queue.domain, &self.queue.vmta);
-        let now = monotonic();
-        pace(&mut self.message_pace, self.settings.max_msg_rate, now);
-        pace(&mut self.connect_pace, self.settings.max_connect_rate, now);
+        self.limits = OfQueue::new(&self.config, &self.settings, &self.queue);
         let held = Held::new(&self.env.switches.borrow());
         self.paused = held.paused_by(&self.queue).is_some();
     }
@@ -189,9 +184,8 @@ impl Destination {
         let pages = pages(Arc::clone(&self.env), self.queue.clone(), requests, now);
         ctx.spawn(pages.into_actor(self).map(|pages, this, ctx| {
             this.reading = false;
-            let most = usize::try_from(this.settings.max_rcpt_per_transaction).unwrap_or(1);
             for page in pages {
-                this.ready.extend(this.feed.take(&page, most));
+                this.ready.extend(this.feed.take(&page, this.limits.step));
             }
             this.pump(ctx);
         }));
@@ -201,20 +195,31 @@ impl Destination {
     fn assign(&mut self) {
         let now = monotonic();
         self.message_hold = None;
-        while let Some(slot) = self.slots.idle() {
+        for (number, source) in self.slots.idle() {
             let Some(batch) = self.ready.pop_front() else { return };
             let count = u32::try_from(batch.claim.recipients.len()).unwrap_or(u32::MAX);
-            let allowed = self.message_pace.as_mut().map_or(Ok(()), |pace| pace.take(count, now));
-            if let Err(when) = allowed {
-                self.message_hold = Some(when);
+            if let Err(when) = self.may_send(count, source, now) {
+                // A session with another address may be allowed what this one is not.
+                self.message_hold = Some(self.message_hold.map_or(when, |hold| hold.min(when)));
                 self.ready.push_front(batch);
-                return;
+                continue;
             }
-            if let Err(batch) = slot.give(batch) {
+            if let Err(batch) = self.slots.give(number, batch) {
                 // The session is on its way out; another one takes the batch.
                 self.ready.push_front(batch);
             }
         }
+    }
+
+    /// Counts recipients that go now, unless a rate is against it.
+    fn may_send(&self, count: u32, source: Option<IpAddr>, now: Instant) -> Result<(), Instant> {
+        let of_sources = OfSources::new(&self.settings, &self.queue);
+        let of_source = source.map(|source| of_sources.messages(source)).unwrap_or_default();
+        if of_source.is_empty() {
+            return self.env.limits.spend(&self.limits.messages, count, now);
+        }
+        let all: Vec<_> = self.limits.messages.iter().cloned().chain(of_source).collect();
+        self.env.limits.spend(&all, count, now)
     }
 
     /// Opens connections while there are more batches than sessions to take them.
@@ -230,20 +235,21 @@ impl Destination {
         if self.acquiring || enough || held {
             return;
         }
-        if let Some(Err(when)) = self.connect_pace.as_mut().map(|pace| pace.take(1, now)) {
-            self.connect_hold = Some(when);
-            return;
-        }
         self.acquiring = true;
-        let (env, vmta) = (Arc::clone(&self.env), self.queue.vmta.clone());
-        let acquiring = async move { env.limits.acquire(&vmta).await };
+        let (env, places) = (Arc::clone(&self.env), self.limits.places.clone());
+        let more = (self.ready.len() - self.slots.available()).min(most - self.slots.len()) as u64;
+        let acquiring = async move { env.limits.acquire(&places, more).await };
         ctx.spawn(acquiring.into_actor(self).map(|permit, this, ctx| {
             this.acquiring = false;
             if let Some(permit) = permit
                 && this.may_work()
                 && !this.ready.is_empty()
             {
-                this.start_session(permit, ctx);
+                let now = monotonic();
+                match this.env.limits.spend(&this.limits.connects, 1, now) {
+                    Ok(()) => this.start_session(permit, ctx),
+                    Err(when) => this.connect_hold = Some(when),
+                }
             }
             this.pump(ctx);
         }));
@@ -260,6 +266,7 @@ impl Destination {
             number,
             destination: ctx.address(),
             skipped: self.hosts.skipped(monotonic()),
+            connects: self.limits.connects.clone(),
             permit,
             presence,
             alive,
@@ -357,14 +364,6 @@ impl Destination {
     }
 }
 
-fn pace(pace: &mut Option<Pace>, rate: Option<Rate>, now: Instant) {
-    match (pace.as_mut(), rate) {
-        (_, None) => *pace = None,
-        (Some(pace), Some(rate)) => pace.set_rate(rate),
-        (None, Some(rate)) => *pace = Some(Pace::new(rate, now)),
-    }
-}
-
 /// Reads what was asked for.
 async fn pages(
     env: Arc<Environment>,
@@ -439,7 +438,9 @@ impl Handler<FromSession> for Destination {
 
     fn handle(&mut self, FromSession { session, what }: FromSession, ctx: &mut Self::Context) {
         match what {
-            SessionEvent::Ready { unreachable } => self.session_ready(session, &unreachable),
+            SessionEvent::Ready { unreachable, source } => {
+                self.session_ready(session, &unreachable, source);
+            }
             SessionEvent::Ended { result, last } => self.batch_ended(session, result, last),
             SessionEvent::Gone(end) => self.session_gone(session, end, ctx),
         }

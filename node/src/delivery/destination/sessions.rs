@@ -1,6 +1,6 @@
 //! What sessions tell their destination, and what follows from it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use actix::{ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
@@ -17,12 +17,18 @@ use crate::id::GroupId;
 use crate::message::Outcome;
 
 impl Destination {
-    pub(super) fn session_ready(&mut self, number: u64, unreachable: &[SocketAddr]) {
+    pub(super) fn session_ready(
+        &mut self,
+        number: u64,
+        unreachable: &[SocketAddr],
+        source: Option<IpAddr>,
+    ) {
         let until = monotonic() + retry::queue_wait(&self.settings, 1, 0.0);
         self.hosts.skip(unreachable, until);
         self.reach = Reach::Open;
         self.failures = 0;
         self.env.board.reached(&self.queue);
+        self.slots.set_source(number, source);
         self.slots.set(number, State::idle(monotonic()));
     }
 
@@ -52,6 +58,7 @@ impl Destination {
         }
         match end {
             SessionEnd::Finished => {}
+            SessionEnd::Held { until } => self.connect_hold = Some(until),
             SessionEnd::Failed { failure, path } => self.failed(failure, path, ctx),
             SessionEnd::HostUnavailable { host, failure, path } => {
                 let until = monotonic() + retry::queue_wait(&self.settings, 1, 0.0);

@@ -1,6 +1,7 @@
 //! The sessions of a queue, as their destination sees them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -44,10 +45,12 @@ pub(super) struct Slot {
     /// The session's task holds the other end as long as it lives.
     presence: Weak<()>,
     state: State,
+    /// Its local address, where limits depend on it.
+    source: Option<IpAddr>,
 }
 
 impl Slot {
-    pub(super) fn give(&mut self, batch: Batch) -> Result<(), Batch> {
+    fn give(&mut self, batch: Batch) -> Result<(), Batch> {
         let task = Task {
             group: batch.claim.locator.group,
             due: batch.due,
@@ -79,6 +82,7 @@ impl Slots {
             assign: Some(assign),
             presence: Arc::downgrade(&presence),
             state: State::Opening,
+            source: None,
         };
         self.slots.insert(self.next, slot);
         (self.next, assignments, presence)
@@ -109,14 +113,30 @@ impl Slots {
         self.slots.values().map(of_slot).sum()
     }
 
-    /// The session that has been idle for the shortest time: its connection is the safest.
-    pub(super) fn idle(&mut self) -> Option<&mut Slot> {
-        let since = |slot: &Slot| match slot.state {
-            State::Idle(since) => Some(since),
+    /// Idle sessions with their local addresses; first the one that has been idle for the
+    /// shortest time: its connection is the safest.
+    pub(super) fn idle(&self) -> Vec<(u64, Option<IpAddr>)> {
+        let since = |(number, slot): (&u64, &Slot)| match slot.state {
+            State::Idle(since) => Some((since, *number, slot.source)),
             State::Opening | State::Busy(_) | State::Leaving => None,
         };
-        let idle = self.slots.values_mut().filter(|slot| since(slot).is_some());
-        idle.max_by_key(|slot| since(slot))
+        let mut idle: Vec<_> = self.slots.iter().filter_map(since).collect();
+        idle.sort_unstable_by_key(|(since, number, _)| std::cmp::Reverse((*since, *number)));
+        idle.into_iter().map(|(_, number, source)| (number, source)).collect()
+    }
+
+    /// Hands a batch to a session. It comes back when the session is on its way out.
+    pub(super) fn give(&mut self, number: u64, batch: Batch) -> Result<(), Batch> {
+        match self.slots.get_mut(&number) {
+            Some(slot) => slot.give(batch),
+            None => Err(batch),
+        }
+    }
+
+    pub(super) fn set_source(&mut self, number: u64, source: Option<IpAddr>) {
+        if let Some(slot) = self.slots.get_mut(&number) {
+            slot.source = source;
+        }
     }
 
     pub(super) fn set(&mut self, number: u64, state: State) {

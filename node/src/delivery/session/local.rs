@@ -11,11 +11,12 @@ use crate::delivery::record::Path;
 use crate::message::{Class, Outcome, Status};
 
 pub(super) async fn run(spec: &Spec, assignments: &mut mpsc::Receiver<Batch>) -> SessionEnd {
-    spec.tell(SessionEvent::Ready { unreachable: Vec::new() }).await;
+    spec.tell(SessionEvent::Ready { unreachable: Vec::new(), source: None }).await;
     loop {
         let batch = tokio::select! {
             biased;
             () = spec.env.stopped() => None,
+            () = spec.permit.recalled() => None,
             batch = assignments.recv() => batch,
         };
         let Some(batch) = batch else { return SessionEnd::Finished };

@@ -7,6 +7,7 @@ mod file;
 mod local;
 mod open;
 mod settle;
+mod source;
 mod transfer;
 
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use crate::delivery::classify::{self, QueueFailure};
 use crate::delivery::destination::Destination;
 use crate::delivery::environment::Environment;
 use crate::delivery::feed::Batch;
-use crate::delivery::limits::Permit;
+use crate::delivery::limits::{Bound, Permit};
 use crate::delivery::message::{FromSession, SessionEnd, SessionEvent};
 use crate::delivery::trace::About;
 use crate::id::QueueName;
@@ -47,6 +48,8 @@ pub(crate) struct Spec {
     pub(crate) destination: Addr<Destination>,
     /// Hosts that are not to be tried now.
     pub(crate) skipped: Vec<SocketAddr>,
+    /// Limits on opening connections of the queue.
+    pub(crate) connects: Vec<Bound>,
     /// Right to a connection.
     pub(crate) permit: Permit,
     /// Dropped when the session is over: tells the destination.
@@ -90,10 +93,11 @@ async fn smtp(spec: &Spec, assignments: &mut mpsc::Receiver<Batch>) -> SessionEn
     };
     let (link, unreachable) = match opened {
         Ok(opened) => opened,
-        Err(Unopened { failure, path }) => return SessionEnd::Failed { failure, path },
+        Err(Unopened::Failed { failure, path }) => return SessionEnd::Failed { failure, path },
+        Err(Unopened::Held { until }) => return SessionEnd::Held { until },
     };
     spec.env.board.connected(&spec.queue);
-    spec.tell(SessionEvent::Ready { unreachable }).await;
+    spec.tell(SessionEvent::Ready { unreachable, source: link.source }).await;
     let end = Box::pin(work(spec, link, assignments)).await;
     spec.env.board.disconnected(&spec.queue);
     end
@@ -111,6 +115,7 @@ async fn work(spec: &Spec, mut link: Link, assignments: &mut mpsc::Receiver<Batc
         let turn = tokio::select! {
             biased;
             () = spec.env.stopped() => Turn::Leave,
+            () = spec.permit.recalled() => Turn::Leave,
             batch = assignments.recv() => batch.map_or(Turn::Leave, Turn::Batch),
             event = link.driver.event() => idle_event(event),
         };

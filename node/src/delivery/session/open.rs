@@ -1,10 +1,11 @@
 //! From a queue's name to a session that takes messages: route, connection, greeting, TLS, login.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::source::{self, Choice};
 use super::{HANDSHAKE_TIMEOUT, Spec};
-use crate::clock::{Timestamp, monotonic};
+use crate::clock::{Instant, Timestamp, monotonic};
 use crate::config::settings::SourceHost;
 use crate::delivery::board::EventKind;
 use crate::delivery::classify::{self, QueueFailure};
@@ -23,6 +24,8 @@ pub(super) struct Link {
     /// `name (address)` of the server.
     pub(super) mta: String,
     pub(super) host: SocketAddr,
+    /// Its local address, if it was chosen.
+    pub(super) source: Option<IpAddr>,
     pub(super) path: Path,
     /// Transactions that ended with an answer.
     pub(super) transfers: u32,
@@ -34,9 +37,15 @@ pub(super) struct Link {
 
 /// No session could be opened.
 #[derive(Debug)]
-pub(super) struct Unopened {
-    pub(super) failure: QueueFailure,
-    pub(super) path: Box<Path>,
+pub(super) enum Unopened {
+    Failed {
+        failure: QueueFailure,
+        path: Box<Path>,
+    },
+    /// No host was tried: the limits of all source addresses are reached until then.
+    Held {
+        until: Instant,
+    },
 }
 
 /// Why an attempt at one host failed.
@@ -71,22 +80,35 @@ async fn first_open(
     let (sources, mut candidates) = plan(spec, dialogue).await?;
     candidates.retain(|candidate| !spec.skipped.contains(&candidate.address));
     let mut failed_hosts = Vec::new();
-    let mut last = Unopened {
+    let mut last = Unopened::Failed {
         failure: deferred(Status(4, 4, 1), "all hosts are unavailable for now"),
         path: Box::new(smtp_path()),
     };
     let turn = spec.env.turn(&spec.queue.vmta);
+    // Opening the first connection has been counted.
+    let mut is_first = true;
     for candidate in candidates {
-        let source = route::source(&sources, candidate.address.ip(), turn);
-        let mut host = Host { spec, candidate, source, dialogue, path: smtp_path() };
+        let choice = match source::choose(spec, &sources, candidate.address, turn) {
+            Ok(choice) => choice,
+            Err(until) if failed_hosts.is_empty() => {
+                last = Unopened::Held { until };
+                continue;
+            }
+            Err(_) => continue,
+        };
+        let path = smtp_path();
+        let counted = std::mem::take(&mut is_first);
+        let mut host = Host { spec, candidate, choice, counted, dialogue, path };
         match host.open().await {
             Ok(link) => return Ok((link, failed_hosts)),
             Err(failure) => {
                 let failure = host.name(failure);
                 host.note(&failure);
+                host.choice.give_back(spec);
                 failed_hosts.push(host.candidate.address);
-                last = Unopened { failure, path: Box::new(host.path) };
-                if matches!(last.failure, QueueFailure::Bounce { .. }) {
+                let bounces = matches!(failure, QueueFailure::Bounce { .. });
+                last = Unopened::Failed { failure, path: Box::new(host.path) };
+                if bounces {
                     break;
                 }
             }
@@ -104,7 +126,7 @@ async fn plan(
     spec: &Spec,
     dialogue: &Dialogue,
 ) -> Result<(Vec<SourceHost>, Vec<Candidate>), Unopened> {
-    let unopened = |failure| Unopened { failure, path: Box::new(smtp_path()) };
+    let unopened = |failure| Unopened::Failed { failure, path: Box::new(smtp_path()) };
     let Some(sources) = route::sources(&spec.config, &spec.queue.vmta) else {
         let outcome = classify::own(Class::Bounced, Status(5, 3, 5), "no such virtual MTA");
         let after = std::time::Duration::ZERO;
@@ -134,7 +156,9 @@ async fn plan(
 struct Host<'a> {
     spec: &'a Spec,
     candidate: Candidate,
-    source: Option<&'a SourceHost>,
+    choice: Choice,
+    /// The next connection is counted already.
+    counted: bool,
     dialogue: &'a Arc<Dialogue>,
     path: Path,
 }
@@ -207,9 +231,12 @@ impl Host<'_> {
     }
 
     async fn connect(&mut self) -> Result<Driver, QueueFailure> {
-        let Self { spec, candidate, source, dialogue, .. } = self;
-        let helo = route::helo(&spec.config, &spec.queue.vmta, *source);
-        let local = source.map(|source| source.address);
+        let Self { spec, candidate, choice, dialogue, .. } = self;
+        if !std::mem::take(&mut self.counted) {
+            choice.another(spec).await;
+        }
+        let helo = route::helo(&spec.config, &spec.queue.vmta, choice.host.as_ref());
+        let local = choice.address;
         let (host, address) = (&candidate.host, candidate.address);
         let any = if address.is_ipv4() { "0.0.0.0" } else { "::" };
         let from = local.map_or_else(|| any.to_owned(), |local| local.to_string());
@@ -354,6 +381,7 @@ impl Host<'_> {
             driver,
             mta: self.mta(),
             host: self.candidate.address,
+            source: self.choice.address,
             path,
             transfers: 0,
             messages: 0,

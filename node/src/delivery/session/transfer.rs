@@ -9,6 +9,7 @@ use crate::clock::{Timestamp, monotonic};
 use crate::delivery::board::EventKind;
 use crate::delivery::classify::{self, QueueFailure};
 use crate::delivery::feed::Batch;
+use crate::delivery::limits::Stage;
 use crate::delivery::message::BatchEnd;
 use crate::delivery::record::{Attempt, Path};
 use crate::delivery::report::{self, Tried};
@@ -143,6 +144,9 @@ enum Course {
 /// Sends a batch and reports it.
 pub(super) async fn transfer(spec: &Spec, link: &mut Link, batch: &Batch) -> Transferred {
     let ready = |result| Transferred { result, after: After::Ready };
+    if spec.permit.stage() > Stage::Stay {
+        return Transferred { result: BatchEnd::NotTried, after: After::Quit };
+    }
     let loaded = match load(spec, batch).await {
         Ok(loaded) => loaded,
         Err(result) => return ready(result),
@@ -185,7 +189,8 @@ async fn converse(spec: &Spec, link: &mut Link, batch: &Batch, transaction: Tran
         match link.driver.event().await {
             Event::Finishing => {
                 // What follows is the end of the message: from here on the server may have it.
-                if !spec.env.work.may_send(group, batch.term) {
+                let recalled = spec.permit.stage() == Stage::Stop;
+                if recalled || !spec.env.work.may_send(group, batch.term) {
                     return Course::Lost;
                 }
                 link.driver.client.finish(monotonic());
@@ -260,7 +265,8 @@ fn after(spec: &Spec, link: &Link, failure: Option<&Failure>, result: BatchEnd) 
         return After::Closed;
     }
     let reached = |limit: Option<u32>, count| limit.is_some_and(|limit| count >= limit);
-    let full = reached(spec.settings.max_msg_per_connection, link.messages)
+    let full = spec.permit.stage() > Stage::Stay
+        || reached(spec.settings.max_msg_per_connection, link.messages)
         || reached(spec.settings.max_errors_per_connection, link.errors);
     if full || result == BatchEnd::Lost { After::Quit } else { After::Ready }
 }
