@@ -9,9 +9,12 @@
 pub mod access;
 mod cluster;
 mod filter;
+pub mod health;
+mod metrics;
 pub mod monitor;
 mod operate;
 pub mod ports;
+pub mod probes;
 mod recipients;
 mod resolve;
 mod service;

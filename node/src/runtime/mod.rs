@@ -5,6 +5,7 @@
 //! - `node`: what is started in which order, and stopped in which order.
 //! - `signals`: SIGTERM, SIGINT, SIGHUP, and the store's failure.
 //! - `reload`: putting a new configuration to use.
+//! - `health`: what probes ask, and word to the service manager.
 //! - `ports`: what administration asks, answered by the owners.
 //! - `rpc`: the gRPC server on the Unix socket, and the way to the collector.
 //! - `cluster_rpc`: the gRPC server on the cluster listener.
@@ -17,6 +18,7 @@ mod cluster_rpc;
 mod delivery_port;
 mod founding;
 mod joining;
+mod health;
 pub mod log;
 mod node;
 mod ports;
