@@ -31,4 +31,6 @@ pub use service::{API_KEY, CheckApi, Ports, Service, server};
 #[cfg(test)]
 mod double;
 #[cfg(test)]
+mod probes_test;
+#[cfg(test)]
 mod service_test;

@@ -33,7 +33,7 @@ pub(super) enum Header {
 
 /// Why bytes are no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(in crate::ingress) enum Fault {
     /// Another protocol is spoken.
     #[error("it does not begin with a PROXY header")]
     NotAHeader,
