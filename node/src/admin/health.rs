@@ -1,6 +1,6 @@
 //! Is this node fit to be sent mail? The verdict that load balancers and orchestrators ask for.
 
-use super::ports::{GroupFigures, NodeFigures, RunState};
+use super::ports::{Leadership, NodeFigures, RunState};
 use crate::queue::model::Pressure;
 
 /// Why no mail should be sent here now.
@@ -31,7 +31,7 @@ pub enum Unready {
 /// # Errors
 ///
 /// The reason when it would not; the one that lasts longest comes first.
-pub fn ready(node: &NodeFigures, groups: &[GroupFigures], leaving: bool) -> Result<(), Unready> {
+pub fn ready(node: &NodeFigures, groups: &[Leadership], leaving: bool) -> Result<(), Unready> {
     match node.state {
         RunState::Running => {}
         RunState::Starting => return Err(Unready::Starting),
@@ -47,7 +47,7 @@ pub fn ready(node: &NodeFigures, groups: &[GroupFigures], leaving: bool) -> Resu
         Pressure::Stalled => return Err(Unready::Stalled),
     }
     let takes_messages =
-        |figures: &GroupFigures| figures.group.is_partition() && figures.leader.is_some();
+        |figures: &Leadership| figures.group.is_partition() && figures.leader.is_some();
     if groups.iter().any(takes_messages) { Ok(()) } else { Err(Unready::NoLeader) }
 }
 
@@ -72,8 +72,8 @@ mod tests {
         }
     }
 
-    fn group(group: GroupId, leader: Option<u64>) -> GroupFigures {
-        GroupFigures { group, leader: leader.map(NodeId), led: leader == Some(1) }
+    fn group(group: GroupId, leader: Option<u64>) -> Leadership {
+        Leadership { group, leader: leader.map(NodeId), led: leader == Some(1) }
     }
 
     #[test]

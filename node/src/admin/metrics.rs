@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write as _};
 
 use super::health::Unready;
-use super::ports::{CertificateFigures, GroupFigures, NodeFigures};
+use super::ports::{CertificateFigures, Leadership, NodeFigures};
 use super::window::Tally;
 use crate::clock::Timestamp;
 
@@ -19,7 +19,7 @@ pub(super) struct Figures {
     pub(super) version: &'static str,
     pub(super) node: NodeFigures,
     pub(super) readiness: Result<(), Unready>,
-    pub(super) groups: Vec<GroupFigures>,
+    pub(super) groups: Vec<Leadership>,
     pub(super) certificates: Vec<CertificateFigures>,
     /// Queues with recipients in partitions that this node leads, their recipients and bytes.
     pub(super) queues: u64,
@@ -98,10 +98,10 @@ fn mail(page: &mut Page, figures: &Figures) {
     page.one("convoy_accounting_rows_waiting", "gauge", about, figures.waiting_rows);
 }
 
-fn groups(page: &mut Page, groups: &[GroupFigures]) {
+fn groups(page: &mut Page, groups: &[Leadership]) {
     let led = groups.iter().filter(|figures| figures.led).count();
     page.one("convoy_groups_led", "gauge", "Raft groups that this node leads.", led);
-    let named = |figures: &GroupFigures| label("group", &figures.group.to_string());
+    let named = |figures: &Leadership| label("group", &figures.group.to_string());
     page.family(
         "convoy_group_has_leader",
         "gauge",
@@ -172,8 +172,8 @@ mod tests {
             },
             readiness: Err(Unready::NoLeader),
             groups: vec![
-                GroupFigures { group: GroupId::META, leader: Some(NodeId(2)), led: true },
-                GroupFigures { group: GroupId(2), leader: None, led: false },
+                Leadership { group: GroupId::META, leader: Some(NodeId(2)), led: true },
+                Leadership { group: GroupId(2), leader: None, led: false },
             ],
             certificates: vec![CertificateFigures {
                 name: "smtp".to_owned(),

@@ -325,9 +325,9 @@ pub trait FoundingPort: Send + Sync + 'static {
     fn address(&self) -> String;
 }
 
-/// A Raft group, as probes see it.
+/// Who leads a Raft group, as probes see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupFigures {
+pub struct Leadership {
     /// Which.
     pub group: GroupId,
     /// The node that leads it, as far as it is known here; none also while this node leads it
@@ -348,8 +348,8 @@ pub struct CertificateFigures {
 
 /// What probes ask besides.
 pub trait HealthPort: Send + Sync + 'static {
-    /// All groups of this node.
-    fn groups(&self) -> Vec<GroupFigures>;
+    /// The groups that have a replica here, and others of which a leader is known.
+    fn groups(&self) -> Vec<Leadership>;
 
     /// Has the cluster been told to do without this node?
     fn leaving(&self) -> bool;

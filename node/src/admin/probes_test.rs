@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::double::{Accounting, Delivery, Dns, Ingress, Runtime, Store, stored};
+use super::double::{Accounting, Delivery, Dns, Founding, Ingress, Runtime, Store, stored};
 use super::monitor::Monitor;
-use super::ports::{CertificateFigures, ConnectionFigures, GroupFigures, HealthPort};
+use super::ports::{CertificateFigures, ConnectionFigures, HealthPort, Leadership};
 use super::probes::Probes;
 use super::service::Ports;
 use super::window::Tally;
@@ -24,8 +24,8 @@ struct Health {
 }
 
 impl HealthPort for Health {
-    fn groups(&self) -> Vec<GroupFigures> {
-        vec![GroupFigures { group: GroupId(2), leader: *self.leader.lock(), led: false }]
+    fn groups(&self) -> Vec<Leadership> {
+        vec![Leadership { group: GroupId(2), leader: *self.leader.lock(), led: false }]
     }
 
     fn leaving(&self) -> bool {
@@ -54,6 +54,7 @@ impl Site {
             ingress: ingress.clone(),
             delivery: Arc::new(Delivery::default()),
             accounting: Arc::new(Accounting),
+            founding: Arc::new(Founding),
             runtime: Arc::new(Runtime { config: Mutex::new(config), findings: Mutex::default() }),
             dns: Arc::new(Dns::default()),
             monitor: Arc::new(Monitor::default()),

@@ -6,27 +6,31 @@ use sd_notify::NotifyState;
 use tracing::warn;
 
 use super::node::Parts;
-use crate::admin::ports::{CertificateFigures, GroupFigures, HealthPort};
-use crate::id::GroupId;
+use crate::admin::ports::{CertificateFigures, HealthPort, Leadership};
 use crate::queue::cluster::Standing;
-use crate::queue::door::{Meta as _, Work as _};
+use crate::queue::door::{Groups, Meta as _, Work as _};
+use crate::queue::model::GroupFigures;
 
 /// The node, as probes see it.
 pub(super) struct Health(pub(super) Arc<Parts>);
 
 impl HealthPort for Health {
-    fn groups(&self) -> Vec<GroupFigures> {
+    fn groups(&self) -> Vec<Leadership> {
         let queue = &self.0.queue;
-        let figures = |(group, term): (GroupId, Option<u64>)| GroupFigures {
-            group,
-            led: term.is_some(),
-            leader: match term {
+        let (me, led) = (queue.me(), queue.groups());
+        let term = |group| led.iter().find(|(led, _)| *led == group).and_then(|(_, term)| *term);
+        let leadership = |figures: GroupFigures| {
+            let group = figures.group;
+            let leader = match term(group) {
                 // Without a quorum it can store nothing, and does not know who else leads.
-                Some(term) => queue.may_send(group, term).then(|| queue.me()),
-                None => queue.leader(group),
-            },
+                Some(term) => queue.may_send(group, term).then_some(me),
+                None => figures.leader,
+            };
+            let is_here = figures.voters.contains(&me) || figures.learners.contains(&me);
+            let led = term(group).is_some();
+            (is_here || leader.is_some()).then_some(Leadership { group, leader, led })
         };
-        queue.groups().into_iter().map(figures).collect()
+        Groups::figures(&**queue).into_iter().filter_map(leadership).collect()
     }
 
     fn leaving(&self) -> bool {
@@ -39,12 +43,11 @@ impl HealthPort for Health {
     }
 
     fn certificates(&self) -> Vec<CertificateFigures> {
-        let certificates = self.0.ingress.certificates().into_iter();
-        certificates
-            .map(|(listener, expires_at)| CertificateFigures {
-                name: format!("smtp {listener}"),
-                expires_at,
-            })
+        let smtp = self.0.ingress.certificates().into_iter();
+        let smtp = smtp.map(|(listener, until)| (format!("smtp {listener}"), until));
+        let cluster = self.0.credentials.loaded().map(|own| own.validity.until);
+        smtp.chain(cluster.map(|until| ("cluster".to_owned(), until)))
+            .map(|(name, expires_at)| CertificateFigures { name, expires_at })
             .collect()
     }
 }
