@@ -81,8 +81,8 @@ async fn scripts_can_be_read_by_a_plain_shell() -> Result<()> {
     Ok(())
 }
 
-/// A container for `convoy-start`: an `mtad` that tells its arguments, and an `mtactl` that gives
-/// a token for peers whose name begins with `good`.
+/// A container for `convoy-start`: an `mtad` that tells its arguments and its token, and an
+/// `mtactl` that gives one for peers whose name begins with `good`.
 struct Container(TempDir);
 
 impl Container {
@@ -92,7 +92,7 @@ impl Container {
         for name in ["bin", "spool", "run"] {
             std::fs::create_dir(at(name))?;
         }
-        let mtad = "#!/bin/sh\nshift 2\necho \"$@\"\n";
+        let mtad = "#!/bin/sh\nshift 2\necho \"$@\" $MTAD_TOKEN\n";
         let mtactl = "#!/bin/sh\ncase $3 in\n\
             good*) echo '{ \"status\": \"success\",\n \"data\": {\"token\": \"cj1-a_B-9\"}}';;\n\
             *) echo 'cannot be reached'; exit 3;;\nesac\n";
@@ -118,7 +118,8 @@ impl Container {
         Ok(std::fs::write(self.at("credentials"), "secret")?)
     }
 
-    /// Starts the node `me`; gives the arguments of `mtad` besides its configuration.
+    /// Starts the node `me`; gives the arguments of `mtad` besides its configuration, and its
+    /// token.
     async fn start(&self, me: &str, peers: &str, founder: &str) -> Result<String> {
         let output = Command::new(deploy().join("container/convoy-start"))
             .env("PATH", format!("{}:/usr/bin:/bin", shown(&self.at("bin"))))
@@ -129,6 +130,7 @@ impl Container {
             .env("CONVOY_CREDENTIALS", self.at("credentials"))
             .env("CONVOY_PEERS", peers)
             .env("CONVOY_FOUNDER", founder)
+            .env_remove("MTAD_TOKEN")
             .stdin(Stdio::null())
             .output()
             .await?;
@@ -143,8 +145,8 @@ impl Container {
 #[tokio::test]
 async fn a_container_starts_as_what_it_is() -> Result<()> {
     let peers = "good1:2526 down:2526 good2:2526";
-    let joins_by_2 = "--join good2:2526 --token cj1-a_B-9";
-    let joins_by_1 = "--join good1:2526 --token cj1-a_B-9";
+    let joins_by_2 = "--join good2:2526 cj1-a_B-9";
+    let joins_by_1 = "--join good1:2526 cj1-a_B-9";
     for (member, credentials, me, founder, peers, expected) in [
         (false, false, "good1", "yes", peers, ""),
         (false, true, "good1", "yes", peers, joins_by_2),
@@ -178,6 +180,6 @@ async fn a_node_waits_until_there_is_a_cluster() -> Result<()> {
     };
     let (arguments, founded) = tokio::join!(starting, founding);
     founded?;
-    ensure!(arguments? == "--join good1:2526 --token cj1-a_B-9");
+    ensure!(arguments? == "--join good1:2526 cj1-a_B-9");
     Ok(())
 }
