@@ -5,12 +5,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use convoy_tests::certificates::Authority;
-use convoy_tests::node::program;
-use convoy_tests::programs::{run, try_run};
+use convoy_tests::node::{eventually, program};
+use convoy_tests::programs::{free_port, run, try_run};
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
@@ -181,5 +181,119 @@ async fn a_node_waits_until_there_is_a_cluster() -> Result<()> {
     let (arguments, founded) = tokio::join!(starting, founding);
     founded?;
     ensure!(arguments? == "--join good1:2526 cj1-a_B-9");
+    Ok(())
+}
+
+/// Three containers as far as the scripts can tell, on addresses of their own of this machine.
+struct Site {
+    directory: TempDir,
+    port: u16,
+}
+
+const HOSTS: [&str; 3] = ["127.0.0.41", "127.0.0.42", "127.0.0.43"];
+
+impl Site {
+    fn new() -> Result<Self> {
+        let site = Self { directory: TempDir::new()?, port: free_port()? };
+        let here = shown(site.directory.path());
+        let port = site.port;
+        let config = format!(
+            "host-name mta.example\nspool {here}/@HOST@/spool\nlog-file {here}/@HOST@/mtad.log\n\
+             admin-socket {here}/@HOST@/mtad.sock\nsmtp-listener 127.0.0.1:0\n\
+             cluster-listener @HOST@:{port}\ncluster-address @HOST@:{port}\n"
+        );
+        std::fs::write(site.at("config"), config)?;
+        Ok(site)
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn script(&self, name: &str, host: &str) -> Command {
+        let programs = program("mtad").parent().map(shown).unwrap_or_default();
+        let peers = HOSTS.map(|host| format!("{host}:{}", self.port)).join(" ");
+        let founder = if host == HOSTS[0] { "yes" } else { "no" };
+        let mut command = Command::new(deploy().join("container").join(name));
+        command
+            .env("PATH", format!("{programs}:/usr/bin:/bin"))
+            .env("CONVOY_CONFIG", self.at("config"))
+            .env("CONVOY_HOST", host)
+            .env("CONVOY_SPOOL", self.at(host).join("spool"))
+            .env("CONVOY_RUN", self.at(host))
+            .env("CONVOY_CREDENTIALS", self.at("credentials.pem"))
+            .env("CONVOY_SHARED", self.at("no such file"))
+            .env("CONVOY_PEERS", peers)
+            .env("CONVOY_FOUNDER", founder)
+            .env("MTACTL_SOCKET", self.at(host).join("mtad.sock"))
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Starts a node; it may have to wait for the others.
+    fn start(&self, host: &str) -> Result<Child> {
+        std::fs::create_dir_all(self.at(host))?;
+        let output = std::fs::File::create(self.at(host).join("output"))?;
+        let mut command = self.script("convoy-start", host);
+        Ok(command.stdout(output.try_clone()?).stderr(output).spawn()?)
+    }
+
+    async fn ready(&self, host: &str) -> Result<()> {
+        let output = || std::fs::read_to_string(self.at(host).join("output")).unwrap_or_default();
+        let ready = async || output().contains("mtad: ready").then_some(());
+        eventually("a node", ready).await.with_context(|| format!("{host}:\n{}", output()))
+    }
+
+    async fn found(&self) -> Result<()> {
+        let output = self.script("convoy-found", HOSTS[0]).output().await?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "{said}");
+        Ok(())
+    }
+
+    /// The number by which the cluster knows this node.
+    fn number(&self, host: &str) -> Result<u64> {
+        let path = self.at(host).join("spool/cluster/identity.json");
+        let text = std::fs::read_to_string(path)?;
+        let (_, rest) = text.split_once("\"node\":").context("no number")?;
+        let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+        Ok(digits.parse()?)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scripts_make_a_cluster_that_survives_restarts_and_an_empty_disk() -> Result<()> {
+    let site = Site::new()?;
+    // The others are there first, and wait.
+    let mut nodes = Vec::new();
+    for host in HOSTS.iter().rev() {
+        nodes.push(site.start(host)?);
+    }
+    site.found().await?;
+    for host in HOSTS {
+        site.ready(host).await?;
+    }
+    let mut numbers: Vec<u64> =
+        HOSTS.iter().map(|host| site.number(host)).collect::<Result<_>>()?;
+    ensure!(numbers[0] == 1, "the founder is {}", numbers[0]);
+    numbers.sort_unstable();
+    ensure!(numbers == [1, 2, 3], "{numbers:?}");
+    // Once more changes nothing.
+    site.found().await?;
+
+    // A member goes on; the founder with an empty disk does not found a second cluster.
+    let second = site.number(HOSTS[1])?;
+    for (index, host) in [(1, HOSTS[1]), (2, HOSTS[0])] {
+        nodes[index].kill().await?;
+        if host == HOSTS[0] {
+            std::fs::remove_dir_all(site.at(host).join("spool"))?;
+        }
+        nodes[index] = site.start(host)?;
+        site.ready(host).await?;
+    }
+    ensure!(site.number(HOSTS[1])? == second, "a member has another number");
+    ensure!(site.number(HOSTS[0])? == 4, "an empty disk came back under an old number");
     Ok(())
 }
