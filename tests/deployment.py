@@ -66,6 +66,8 @@ def kubernetes(folder):
     for mount in container["volumeMounts"]:
         check(mount["name"] in claims | set(volumes), f"no volume {mount['name']}")
     job = kinds["Job"]["convoy-found"]["spec"]["template"]["spec"]
+    renewal = kinds["CronJob"]["convoy-renew"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    check(renewal == job, "the renewal is another job")
     for volume in [*volumes.values(), *job["volumes"]]:
         if "configMap" in volume:
             check(volume["configMap"]["name"] in maps, f"no ConfigMap {volume['configMap']}")

@@ -24,8 +24,10 @@ fn shown(path: &Path) -> String {
 async fn accepted(path: &Path) -> Result<()> {
     let mtad = shown(&program("mtad"));
     let (good, said) = try_run(&mtad, &["--check-config", &shown(path)]).await?;
-    ensure!(good && !said.contains("error"), "{}:\n{said}", path.display());
-    ensure!(!said.contains("not acted on yet"), "{} does nothing:\n{said}", path.display());
+    ensure!(good, "{said}");
+    // Containers log to where their log is collected.
+    let doubt = |line: &&str| line.contains("warning: ") && !line.contains("no log-file");
+    ensure!(said.lines().find(doubt).is_none(), "{said}");
     Ok(())
 }
 
@@ -34,7 +36,7 @@ async fn the_configuration_of_one_node_is_accepted() -> Result<()> {
     let directory = TempDir::new()?;
     let path = directory.path().join("config");
     let certificate = directory.path().join("smtp-cert.pem");
-    Authority::new("test")?.issue(&["localhost"])?.write(&certificate)?;
+    Authority::new("test")?.issue(&["localhost.localdomain"])?.write(&certificate)?;
     let text = std::fs::read_to_string(deploy().join("sample/config"))?;
     std::fs::write(&path, text.replace("smtp-cert.pem", &shown(&certificate)))?;
     accepted(&path).await
@@ -44,9 +46,13 @@ async fn the_configuration_of_one_node_is_accepted() -> Result<()> {
 #[tokio::test]
 async fn configurations_of_clusters_are_accepted() -> Result<()> {
     let directory = TempDir::new()?;
+    let certificate = directory.path().join("mail.pem");
+    Authority::new("test")?.issue(&["mx1.example.com"])?.write(&certificate)?;
     for of in ["sample/cluster", "compose", "kubernetes"] {
         let part = |name| std::fs::read_to_string(deploy().join(of).join(name));
-        let node = part("node.conf")?.replace("@HOST@", "mx1.example.com");
+        let node = part("node.conf")?
+            .replace("@HOST@", "mx1.example.com")
+            .replace("/etc/convoy/mail.pem", &shown(&certificate));
         let path = directory.path().join("config");
         std::fs::write(&path, format!("{node}\n{}", part("cluster.conf")?))?;
         accepted(&path).await?;

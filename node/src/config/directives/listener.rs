@@ -24,9 +24,9 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
               prefix length 0 such as 0/0 means all addresses of the machine. The word source=NAME \
               applies that named source to all its connections; tls=yes starts TLS at once, as on \
               port 465; Convoy's own proxy-protocol=yes is for listeners behind a load balancer, \
-              see proxy-trusted-source. The same directive exists as a section with more settings. When no \
-              listener is configured at all, mail is accepted on port 25 of 127.0.0.1 only, with a \
-              warning; PowerMTA would open port 25 of all IPv4 addresses.",
+              see proxy-trusted-source. The same directive exists as a section with more settings. \
+              When no listener is configured at all, mail is accepted on port 25 of 127.0.0.1 \
+              only, with a warning; PowerMTA would open port 25 of all IPv4 addresses.",
     ),
     Directive::new("smtp-ip", GLOBAL, ADDRESS)
         .inert()
