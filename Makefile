@@ -17,7 +17,7 @@ AIOSMTPD_VERSION := 1.4.6
 
 # What the build needs (bindgen for RocksDB wants libclang), and the programs that tests talk to.
 BUILD_PACKAGES := build-essential libclang-dev
-TEST_PACKAGES := openssl swaks libnet-ssleay-perl libdigest-hmac-perl postfix python3 python3-venv
+TEST_PACKAGES := openssl swaks libnet-ssleay-perl libdigest-hmac-perl postfix haproxy python3 python3-venv python3-yaml
 export DEBIAN_FRONTEND := noninteractive
 
 .PHONY: help

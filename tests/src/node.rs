@@ -6,7 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
 /// How long a node may take to get ready or to stop.
@@ -18,6 +19,8 @@ pub struct Node {
     pub directory: PathBuf,
     /// SMTP listeners in the order of the configuration.
     pub listeners: Vec<SocketAddr>,
+    /// `health-listener`.
+    pub health: Option<SocketAddr>,
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
 }
@@ -74,6 +77,7 @@ impl Node {
         let mut node = Self {
             directory: directory.to_owned(),
             listeners: Vec::new(),
+            health: None,
             child,
             output: BufReader::new(stdout).lines(),
         };
@@ -88,6 +92,9 @@ impl Node {
             if let Some(rest) = line.strip_prefix("mtad: smtp on ") {
                 let address = rest.split_whitespace().next().unwrap_or_default();
                 self.listeners.push(address.parse().with_context(|| line.clone())?);
+            }
+            if let Some(address) = line.strip_prefix("mtad: health on ") {
+                self.health = Some(address.parse().with_context(|| line.clone())?);
             }
             if line == "mtad: ready" {
                 return Ok(());
@@ -147,6 +154,21 @@ impl Node {
             bail!("mtactl {} failed: {text}{errors}", arguments.join(" "));
         }
         Ok(text)
+    }
+
+    /// What the node answers on its `health-listener`: status line and headers, then the body.
+    ///
+    /// # Errors
+    ///
+    /// When it has none, or does not answer.
+    pub async fn ask_health(&self, path: &str) -> Result<String> {
+        let address = self.health.context("no health-listener is configured")?;
+        let mut stream = TcpStream::connect(address).await?;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
     }
 
     /// The node's log so far.

@@ -1,5 +1,6 @@
 //! Programs that others wrote, run by tests.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -134,6 +135,52 @@ impl Postfix {
         run("postfix", &["-c", &self.directory.display().to_string(), "stop"]).await?;
         self.child.wait().await?;
         Ok(())
+    }
+}
+
+/// A HAProxy of our own in the foreground; it is killed when dropped.
+#[derive(Debug)]
+pub struct Haproxy {
+    output: PathBuf,
+    _child: Child,
+}
+
+impl Haproxy {
+    /// Starts HAProxy with these sections, besides defaults for TCP, and waits until it listens on
+    /// `addresses`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not installed, refuses its configuration, or does not listen.
+    pub async fn start(directory: &Path, sections: &str, addresses: &[SocketAddr]) -> Result<Self> {
+        let config = directory.join("haproxy.cfg");
+        let defaults = "defaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n \
+                        timeout server 30s\n retries 3\n option redispatch 1\n";
+        std::fs::write(&config, format!("{defaults}{sections}\n"))?;
+        let output = directory.join("haproxy.out");
+        let file = std::fs::File::create(&output)?;
+        let child = Command::new("haproxy")
+            .arg("-db")
+            .arg("-f")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start haproxy: `make test` installs it")?;
+        let haproxy = Self { output, _child: child };
+        for address in addresses {
+            let connect = async || tokio::net::TcpStream::connect(address).await.ok();
+            eventually("haproxy", connect).await.with_context(|| haproxy.said())?;
+        }
+        Ok(haproxy)
+    }
+
+    /// What it printed.
+    #[must_use]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.output).unwrap_or_default()
     }
 }
 

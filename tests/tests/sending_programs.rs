@@ -2,8 +2,9 @@
 
 use anyhow::{Result, ensure};
 use convoy_tests::certificates::Authority;
-use convoy_tests::node::Node;
+use convoy_tests::node::{Node, eventually};
 use convoy_tests::programs::{Postfix, run, try_run};
+use convoy_tests::rows;
 use convoy_tests::sink::{Behaviour, Received, Sink, Tls};
 use tempfile::TempDir;
 
@@ -26,19 +27,24 @@ impl Site {
         let sink = Sink::start(Behaviour::new(Tls::NotOffered)).await?;
         let config = format!(
             "smtp-listener 127.0.0.1:0\nsmtp-listener 127.0.0.1:0 tls=yes\n\
-             smtp-listener [::1]:0\n\
+             smtp-listener [::1]:0\nsmtp-listener 127.0.0.1:0 proxy-protocol=yes\n\
+             proxy-trusted-source 127.0.0.1\n\
              smtp-server-tls-certificate {here}/server.pem\n\
              smtp-server-tls-ca-file {here}/ca.pem\n\
              <source 0/0>\n allow-starttls yes\n require-starttls-before-auth yes\n\
              require-auth yes\n</source>\n\
              <source ::1>\n always-allow-relaying yes\n require-auth no\n</source>\n\
+             <source 192.0.2.0/24>\n always-allow-relaying yes\n require-auth no\n\
+             log-connections yes\n</source>\n\
+             <source 2001:db8::/32>\n always-allow-relaying yes\n require-auth no\n</source>\n\
              <source {{auth}}>\n always-allow-relaying yes\n require-auth no\n</source>\n\
              <source {{trusted}}>\n always-allow-relaying yes\n require-auth no\n</source>\n\
              <smtp-user alice>\n password sesame\n</smtp-user>\n\
              <smtp-user robot>\n authentication-method certificate\n\
              tls-certificate {here}/client.pem\n source {{trusted}}\n</smtp-user>\n\
              <domain *>\n smtp-hosts [127.0.0.1]:{port}\n</domain>\n\
-             <acct-file acct.csv>\n records d, b, r\n</acct-file>\n",
+             <acct-file acct.csv>\n records d, b, r\n</acct-file>\n\
+             <acct-file received.csv>\n records r\n</acct-file>\n",
             here = directory.path().display(),
             port = sink.address.port(),
         );
@@ -50,7 +56,7 @@ impl Site {
         self.directory.path().join(name).display().to_string()
     }
 
-    /// Port of the n-th listener: STARTTLS, implicit TLS, IPv6.
+    /// Port of the n-th listener: STARTTLS, implicit TLS, IPv6, PROXY protocol.
     fn port(&self, n: usize) -> String {
         self.node.listeners[n].port().to_string()
     }
@@ -192,6 +198,75 @@ with smtplib.SMTP_SSL("localhost", int(implicit), context=context) as s:
 with smtplib.SMTP("::1", int(six)) as s:
     s.send_message(message("six"), mail_options=["BODY=8BITMIME"])
 "#;
+
+/// Arguments by which swaks claims to be a proxy.
+fn proxied(
+    version: &'static str,
+    family: &'static str,
+    ends: [&'static str; 2],
+) -> Vec<&'static str> {
+    let [source, destination] = ends;
+    vec![
+        "--proxy-version",
+        version,
+        "--proxy-family",
+        family,
+        "--proxy-source",
+        source,
+        "--proxy-source-port",
+        "40000",
+        "--proxy-dest",
+        destination,
+        "--proxy-dest-port",
+        "25",
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swaks_as_a_proxy_names_its_client() -> Result<()> {
+    let site = Site::start().await?;
+    let port = site.port(3);
+    let base = ["--server", "127.0.0.1", "--port", &port, "--to", "b@sink.example"];
+    let four = ["192.0.2.7", "198.51.100.1"];
+    let six = ["2001:db8::7", "2001:db8::25"];
+    let mut expected = Vec::new();
+    for (version, family, ends) in
+        [("1", "TCP4", four), ("1", "TCP6", six), ("2", "AF_INET", four), ("2", "AF_INET6", six)]
+    {
+        run("swaks", &[&base[..], &["--tls"], &proxied(version, family, ends)].concat()).await?;
+        expected.push(ends.map(str::to_owned));
+    }
+    let received = eventually("rows", async || {
+        let rows = rows::read(&site.node.directory, "received").ok()?;
+        (rows.len() >= expected.len()).then_some(rows)
+    });
+    let rows = received.await?;
+    let ends = |row: &rows::Row| [row["rcvSourceIp"].clone(), row["rcvDestinationIp"].clone()];
+    let mut told: Vec<_> = rows.iter().map(ends).collect();
+    told.sort();
+    expected.sort();
+    ensure!(told == expected, "{told:?}");
+    for message in site.received(4).await? {
+        let text = text(&message);
+        let named = text.contains("([192.0.2.7])") || text.contains("([IPv6:2001:db8::7])");
+        ensure!(named, "{text}");
+    }
+    let line = "connection from 192.0.2.7 by proxy 127.0.0.1 on 198.51.100.1:25";
+    ensure!(site.node.log().contains(line), "{}", site.node.log());
+
+    // Of another client the settings are others, and without a header nothing is said at all.
+    let stranger = proxied("2", "AF_INET", ["203.0.113.7", "198.51.100.1"]);
+    let (good, said) = try_run("swaks", &[&base[..], &stranger].concat()).await?;
+    ensure!(!good && said.contains("530 5.7"), "{said}");
+    let (good, said) = try_run("swaks", &base).await?;
+    ensure!(!good && !said.contains("<-  220"), "{said}");
+    let (good, said) =
+        try_run("swaks", &[&base[..], &["--proxy", "TCP4 192.0.2.7 198.51.100.1"]].concat())
+            .await?;
+    ensure!(!good && !said.contains("<-  220"), "{said}");
+    ensure!(site.node.log().contains("its PROXY header is malformed"), "{}", site.node.log());
+    site.node.stop().await
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postfix_relays_through_the_node() -> Result<()> {

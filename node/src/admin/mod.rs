@@ -12,10 +12,13 @@ mod caller;
 mod cluster;
 mod difference;
 mod filter;
+pub mod health;
 mod limits;
+mod metrics;
 pub mod monitor;
 mod operate;
 pub mod ports;
+pub mod probes;
 mod push;
 mod recipients;
 mod resolve;
@@ -33,6 +36,8 @@ pub use service::{API_KEY, CheckApi, Ports, Service, server};
 
 #[cfg(test)]
 mod double;
+#[cfg(test)]
+mod probes_test;
 #[cfg(test)]
 mod push_test;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::window::Tally;
 use crate::clock::Timestamp;
 use crate::config::settings::Lookup;
 use crate::config::{Bundle, InForce};
-use crate::id::{NodeId, QueueName, Role};
+use crate::id::{GroupId, NodeId, QueueName, Role};
 use crate::queue::model::Pressure;
 
 /// Why something was not done, in a sentence for the operator.
@@ -382,4 +382,37 @@ pub trait FoundingPort: Send + Sync + 'static {
 
     /// `HOST:PORT` of this node, as the others are told.
     fn address(&self) -> String;
+}
+
+/// Who leads a Raft group, as probes see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    /// Which.
+    pub group: GroupId,
+    /// The node that leads it, as far as it is known here; none also while this node leads it
+    /// without a quorum.
+    pub leader: Option<NodeId>,
+    /// This node leads it.
+    pub led: bool,
+}
+
+/// A certificate of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFigures {
+    /// What it is for.
+    pub name: String,
+    /// The end of its validity.
+    pub expires_at: Timestamp,
+}
+
+/// What probes ask besides.
+pub trait HealthPort: Send + Sync + 'static {
+    /// The groups that have a replica here, and others of which a leader is known.
+    fn groups(&self) -> Vec<Leadership>;
+
+    /// Has the cluster been told to do without this node?
+    fn leaving(&self) -> bool;
+
+    /// The certificates that this node shows to others.
+    fn certificates(&self) -> Vec<CertificateFigures>;
 }

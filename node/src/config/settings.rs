@@ -12,7 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::address;
-use super::network::holds;
+use super::network;
 use super::position::Position;
 use super::rules::Rules;
 use crate::message::RecordType;
@@ -101,6 +101,8 @@ pub struct Server {
     pub cluster_listener: Option<SocketAddr>,
     /// `cluster-address` (Convoy's own): how other nodes reach it, see [`Server::reached_at`].
     pub cluster_address: Option<String>,
+    /// `health-listener` (Convoy's own): where probes and metrics are answered over HTTP.
+    pub health_listener: Option<SocketAddr>,
     /// `queue-partitions` (Convoy's own): Raft groups that hold messages; fixed at first start.
     pub partitions: u32,
     /// `max-bytes-in-flight` (Convoy's own): message bytes received and not committed yet, over
@@ -132,6 +134,21 @@ pub struct SmtpListener {
     pub immediate_tls: bool,
     /// TLS of this listener: its own directives over the global ones. None without a certificate.
     pub tls: Option<ServerTls>,
+    /// `proxy-protocol`: connections come from these proxies only, and each begins with a header
+    /// that names the client. None where clients connect themselves.
+    pub proxies: Option<TrustedProxies>,
+}
+
+/// `proxy-trusted-source`: networks of proxies that are believed when they name a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(pub(super) Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Is this the address of one?
+    #[must_use]
+    pub fn hold(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network::holds(network, address))
+    }
 }
 
 /// Certificate, versions and ciphers offered to clients.
@@ -317,7 +334,7 @@ impl<T: Copy> PerSource<T> {
     /// The limit of a local address: the most specific network counts. None is unlimited.
     #[must_use]
     pub fn of(&self, source: IpAddr) -> Option<T> {
-        let fitting = self.0.iter().filter(|(network, _)| holds(network, source));
+        let fitting = self.0.iter().filter(|(network, _)| network::holds(network, source));
         fitting.max_by_key(|(network, _)| network.prefix_len()).and_then(|(_, limit)| *limit)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns the buffers and the time; knows no SMTP.
 
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +10,18 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, BytesMut};
 use futures_util::FutureExt;
 use rustls::server::Acceptor;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::admission::{ByteLease, ConnectionPermit};
 use super::authentication::{self, FAILURE_DELAY};
 use super::listener::ListenerState;
+use super::proxy::{Ends, HEADER_TIMEOUT, NoHeader};
 use super::shared::{Phase, Shared, Submitted, Unconfirmed};
 use crate::clock::{Timestamp, monotonic};
 use crate::config::settings::{Config, Lookup};
@@ -107,16 +110,18 @@ impl Policy for RelayRules {
 /// Serves a client until the connection ends.
 pub(super) async fn serve(shared: Arc<Shared>, accepted: Accepted) {
     let Accepted { stream, peer, listener, permit } = accepted;
-    let has_spoken = has_spoken(&stream);
-    let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let Ok(local) = stream.local_addr() else { return };
+    let Ok(mut stream) = TcpStream::from_std(stream) else { return };
     // Replies are short and waited for. A socket that refuses this works, only more slowly.
     let _ = stream.set_nodelay(true);
-    let mut connection = Connection::new(shared, listener, peer.ip().to_canonical(), local);
+    let Some(ends) = ends(&mut stream, peer, &listener).await else { return };
+    let has_spoken = has_spoken(&stream);
+    let mut connection = Connection::new(shared, listener, ends);
     let log = connection.server.settings().log_connections;
-    let (number, client) = (connection.number, connection.client);
+    let number = connection.number;
+    let Ends { client, local, proxy } = ends;
     if log {
-        info!("({number}) connection from {client} on {local}");
+        let by = proxy.map(|proxy| format!(" by proxy {proxy}")).unwrap_or_default();
+        info!("({number}) connection from {client}{by} on {local}");
     }
     connection.run(stream, has_spoken).await;
     if let Some(lost) = connection.unconfirmed.take() {
@@ -129,19 +134,32 @@ pub(super) async fn serve(shared: Arc<Shared>, accepted: Accepted) {
     drop(permit);
 }
 
-/// Has the client sent something already? Asked of the system: the runtime has not looked at a
-/// socket that it was given just now.
-fn has_spoken(stream: &std::net::TcpStream) -> bool {
-    matches!(stream.peek(&mut [0]), Ok(1))
+/// Who is connected to what: by the socket, or by the header that a proxy sends. None when there
+/// should be a header and is none.
+async fn ends(stream: &mut TcpStream, peer: SocketAddr, listener: &ListenerState) -> Option<Ends> {
+    let local = stream.local_addr().ok()?;
+    if listener.settings.proxies.is_none() {
+        return Some(Ends::of_socket(peer, local));
+    }
+    match Ends::of_header(stream, peer, local, HEADER_TIMEOUT).await {
+        Ok(ends) => Some(ends),
+        Err(NoHeader::Nothing) => None,
+        Err(reason) => {
+            warn!("closed the connection of proxy {peer} on {local}: {reason}");
+            None
+        }
+    }
+}
+
+/// Has the client sent something already? Asked of the system: the runtime may not have looked at
+/// the socket since.
+fn has_spoken(stream: &TcpStream) -> bool {
+    matches!(SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]), Ok(1))
 }
 
 impl Connection {
-    fn new(
-        shared: Arc<Shared>,
-        listener: Arc<ListenerState>,
-        client: IpAddr,
-        local: SocketAddr,
-    ) -> Self {
+    fn new(shared: Arc<Shared>, listener: Arc<ListenerState>, ends: Ends) -> Self {
+        let Ends { client, local, proxy: _ } = ends;
         let config = shared.config.load_full();
         let setup = Setup {
             host_name: config.server.host_name.clone(),

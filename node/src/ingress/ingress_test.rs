@@ -519,3 +519,118 @@ fn an_address_in_use_is_an_error() {
         assert!(matches!(started, Err(IngressError::Listen { .. })));
     });
 }
+
+const PROXIED: &str = "smtp-listener 127.0.0.1:0 proxy-protocol=yes\n\
+     proxy-trusted-source 127.0.0.1\n\
+     <source 0/0>\n always-allow-relaying no\n</source>\n\
+     <source 192.0.2.0/24>\n always-allow-relaying yes\n</source>\n";
+
+/// A header of version 2 for 192.0.2.7:1, connected to 198.51.100.1:465.
+const PROXY_V2: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\x00\x01\x01\xd1";
+
+async fn answer(stream: &mut TcpStream, sent: &[u8]) -> Vec<u8> {
+    let mut answer = Vec::new();
+    stream.write_all(sent).await.unwrap();
+    // How the connection ends is no matter: there may be bytes that nobody took.
+    let _ = tokio::io::AsyncReadExt::read_to_end(stream, &mut answer).await;
+    answer
+}
+
+#[test]
+fn the_client_that_a_proxy_names_counts_everywhere() {
+    system(async {
+        let site = Site::start(PROXIED);
+        let mut client = site.connect(0).await;
+        client.send("PROXY TCP4 192.0.2.7 198.51.100.1 1 25\r\n").await;
+        client.expect("220").await;
+        client.command("EHLO client.example", "250").await;
+        client.message("A: b\r\n", "250").await;
+        {
+            let stored = site.store.stored.lock();
+            let Origin::Smtp { client, local, .. } = &stored[0].envelope.origin else { panic!() };
+            assert_eq!(client.to_string(), "192.0.2.7");
+            assert_eq!(local.to_string(), "198.51.100.1");
+            let text = String::from_utf8(stored[0].body.to_vec()).unwrap();
+            assert!(text.starts_with("Received: from client.example ([192.0.2.7])"), "{text}");
+        }
+        // Another client by the same proxy has no such rights, and the proxy itself has none.
+        for header in ["PROXY TCP4 203.0.113.7 198.51.100.1 1 25\r\n", "PROXY UNKNOWN\r\n"] {
+            let mut client = site.connect(0).await;
+            client.send(header).await;
+            client.expect("220").await;
+            client.command("EHLO client.example", "250").await;
+            client.command("MAIL FROM:<a@b.example>", "250").await;
+            client.command("RCPT TO:<c@d.example>", "550").await;
+        }
+    });
+}
+
+#[test]
+fn nothing_is_said_to_whoever_sends_no_header() {
+    system(async {
+        let site = Site::start(PROXIED);
+        for sent in [&b"EHLO client.example\r\n"[..], b"PROXY TCP4 192.0.2.7\r\n", b"\x16\x03\x01"]
+        {
+            let mut client = TcpStream::connect(site.ingress.addresses()[0]).await.unwrap();
+            assert_eq!(answer(&mut client, sent).await, b"", "{sent:?}");
+        }
+        site.no_connections().await;
+    });
+}
+
+#[test]
+fn others_than_trusted_proxies_are_refused() {
+    system(async {
+        let site = Site::start(&PROXIED.replace("source 127.0.0.1", "source 10.0.0.0/8"));
+        let mut client = TcpStream::connect(site.ingress.addresses()[0]).await.unwrap();
+        let sent = b"PROXY TCP4 192.0.2.7 198.51.100.1 1 25\r\n";
+        let mut answer = Vec::new();
+        let _refused_already = client.write_all(sent).await;
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut client, &mut answer).await;
+        assert_eq!(answer, b"");
+        assert_eq!(site.ingress.counters().figures().accepted_connections, 0);
+    });
+}
+
+#[test]
+fn a_client_that_speaks_early_is_known_behind_a_proxy_too() {
+    system(async {
+        let site = Site::start(PROXIED);
+        let mut client = TcpStream::connect(site.ingress.addresses()[0]).await.unwrap();
+        let sent = b"PROXY TCP4 192.0.2.7 198.51.100.1 1 25\r\nEHLO spam.example\r\n";
+        let said = answer(&mut client, sent).await;
+        assert_eq!(said, b"554 5.5.1 client spoke before the greeting\r\n");
+    });
+}
+
+#[test]
+fn a_header_comes_before_tls_from_the_start() {
+    system(async {
+        let files = tempfile::tempdir().unwrap();
+        write_certificate(&files.path().join("server.pem"), "mx.example");
+        let here = files.path().display();
+        let site = Site::start(&format!(
+            "<smtp-listener 127.0.0.1:0>\n immediate-tls yes\n proxy-protocol yes\n\
+             proxy-trusted-source 127.0.0.0/8\n</smtp-listener>\n\
+             smtp-server-tls-certificate {here}/server.pem\n"
+        ));
+        let mut stream = TcpStream::connect(site.ingress.addresses()[0]).await.unwrap();
+        // What is written before the cork is pulled travels together: the hello of TLS comes in
+        // the segment of the header.
+        let cork = |on| socket2::SockRef::from(&stream).set_tcp_cork(on).unwrap();
+        cork(true);
+        stream.write_all(PROXY_V2).await.unwrap();
+        let mut client = encrypt(stream, None).await;
+        client.expect("220").await;
+        client.command("EHLO client.example", "250").await;
+        client.message("A: b\r\n", "250").await;
+        let stored = site.store.stored.lock();
+        let Origin::Smtp { client, local, tls, .. } = &stored[0].envelope.origin else { panic!() };
+        assert_eq!(
+            (client.to_string(), local.to_string()),
+            ("192.0.2.7".into(), "198.51.100.1".into())
+        );
+        assert!(tls.is_some());
+    });
+}

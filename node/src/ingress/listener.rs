@@ -14,10 +14,11 @@ use actix_rt::ArbiterHandle;
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::connection::{self, Accepted};
 use super::shared::Shared;
+use crate::clock::Timestamp;
 use crate::config::settings::SmtpListener;
 use crate::smtp::reply::Reply;
 use crate::tls::acceptor::ClientAuthorities;
@@ -37,6 +38,8 @@ pub(super) struct ListenerState {
 pub(super) struct TlsSetup {
     pub(super) config: Arc<rustls::ServerConfig>,
     pub(super) authorities: ClientAuthorities,
+    /// When the first certificate of the chain expires.
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 /// Opens a listening socket. IPv4 and IPv6 stay apart, so that `0.0.0.0` and `[::]` can both be
@@ -138,6 +141,13 @@ impl Acceptor {
 
     fn hand_over(&self, stream: std::net::TcpStream, peer: SocketAddr, turn: usize) {
         let listener = self.state.load_full();
+        if let Some(proxies) = &listener.settings.proxies
+            && !proxies.hold(peer.ip())
+        {
+            let on = listener.settings.address;
+            info!("refused {peer} on {on}: it is no proxy-trusted-source");
+            return;
+        }
         if self.shared.declines() {
             if !listener.settings.immediate_tls {
                 refuse(&stream, "this server takes no mail now, try another one");

@@ -8,6 +8,7 @@ mod authentication;
 mod connection;
 mod counters;
 mod listener;
+mod proxy;
 mod shared;
 mod submission;
 mod tokens;
@@ -29,10 +30,11 @@ use self::authentication::CertificateUsers;
 pub use self::counters::{Counters, Figures};
 use self::listener::{Listener, ListenerState, Stop, TlsSetup};
 use self::shared::{Patience, Phase, Shared};
+use crate::clock::Timestamp;
 use crate::config::settings::{Config, ServerTls, SmtpListener};
 use crate::queue::door::Inbox;
-use crate::tls::TlsError;
 use crate::tls::acceptor::{self, ClientAuthorities};
+use crate::tls::{TlsError, certificate, roots};
 
 /// How often a drain looks whether the last connection has ended.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
@@ -200,6 +202,18 @@ impl Ingress {
         });
     }
 
+    /// Bound addresses of listeners with a certificate, and when the first certificate in its
+    /// chain expires.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<(SocketAddr, Timestamp)> {
+        let listeners = self.listeners.lock();
+        let expiry = |running: &Running| {
+            let state = running.state.load();
+            Some((running.bound.address, state.tls.as_ref()?.expires_at?))
+        };
+        listeners.iter().filter_map(expiry).collect()
+    }
+
     /// Stops listening, lets connections finish their transactions, answers `421`; ends what is
     /// left after `grace`.
     pub async fn drain(&self, grace: Duration) {
@@ -282,6 +296,7 @@ fn state(
                 let setup = Arc::new(TlsSetup {
                     config: acceptor::server_config(tls, ask_certificate)?,
                     authorities: ClientAuthorities::load(tls.ca_file.as_deref())?,
+                    expires_at: certificate::expiry(&roots::certificates(&tls.certificate.path)?),
                 });
                 loaded.insert(tls.clone(), Arc::clone(&setup));
                 setup

@@ -7,6 +7,7 @@
 //! - `reload`: putting a new configuration to use.
 //! - `versions`: which version of the shared configuration a node runs with.
 //! - `split`: two files out of one.
+//! - `health`: what probes ask, and word to the service manager.
 //! - `ports`: what administration asks, answered by the owners.
 //! - `rpc`: the gRPC server on the Unix socket, and the way to the collector.
 //! - `cluster_rpc`: the gRPC server on the cluster listener.
@@ -18,6 +19,7 @@ pub mod check;
 mod cluster_rpc;
 mod delivery_port;
 mod founding;
+mod health;
 mod joining;
 pub mod log;
 mod node;

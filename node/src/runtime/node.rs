@@ -11,12 +11,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use sd_notify::NotifyState;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::cluster_rpc::{ClusterRpc, Listening};
+use super::health::{self, Health};
 use super::log::Log;
 use super::rpc::{Rpc, ToCollector};
 use super::stewardship::Stewardship;
@@ -24,8 +26,10 @@ use super::threads::Threads;
 use super::versions::{self, Opening};
 use super::{ports, reload, say, stewardship};
 use crate::accounting::{Accounting, Foundation, Naming};
+use crate::admin::Ports;
 use crate::admin::monitor::{self, Monitor};
 use crate::admin::ports::RunState;
+use crate::admin::probes::Probes;
 use crate::clock::Timestamp;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::dial::transport;
@@ -86,6 +90,8 @@ pub(super) struct Node {
     rpc: Rpc,
     cluster: ClusterRpc,
     stewardship: Stewardship,
+    /// `health-listener`, to the end: probes see that the node stops.
+    probes: Option<Probes>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -193,12 +199,13 @@ impl Node {
         let cluster = ClusterRpc::start(Arc::clone(&parts), Arc::clone(&asked));
         let stewardship = Stewardship::begin(&parts);
         drop(inside);
+        let probes = start_probes(&parts, &asked).await?;
         let accounting = Arc::clone(&parts.accounting);
         let rpc = runtime
             .spawn(async move { Rpc::start(socket, asked, &accounting).await })
             .await
             .context("the runtime ended")??;
-        Ok(Self { parts, rpc, cluster, stewardship, tasks: Mutex::new(watching) })
+        Ok(Self { parts, rpc, cluster, stewardship, probes, tasks: Mutex::new(watching) })
     }
 
     /// Says on standard output where the node listens and where it writes.
@@ -232,8 +239,12 @@ impl Node {
         if let Some(path) = &config.server.log_file {
             say(format_args!("mtad: log in {}", here.join(path).display()));
         }
+        if let Some(probes) = &self.probes {
+            say(format_args!("mtad: health on {}", probes.address()));
+        }
         say(format_args!("mtad: ready"));
         info!("mtad ready");
+        health::tell(NotifyState::Ready);
     }
 
     /// Reads the configuration again; what there is to say goes to the log.
@@ -248,6 +259,7 @@ impl Node {
     /// Stops in order. After a failure of the store nothing waits for it any more.
     pub(super) async fn stop(self, failed: bool) {
         info!("mtad stopping");
+        health::tell(NotifyState::Stopping);
         let parts = self.parts;
         parts.set_state(RunState::Stopping);
         for task in self.tasks.lock().drain(..) {
@@ -270,6 +282,7 @@ impl Node {
         }
         parts.accounting.stop().await;
         self.rpc.stop().await;
+        drop(self.probes);
         let queue = Arc::clone(&parts.queue);
         if parts.runtime.spawn(async move { queue.shutdown().await }).await.is_err() {
             warn!("the queue did not stop in order");
@@ -298,6 +311,15 @@ fn start_accounting(
     );
     accounting.give_way(queue.me(), queue.clone());
     Arc::new(accounting)
+}
+
+/// Opens `health-listener`, if there is one.
+async fn start_probes(parts: &Arc<Parts>, asked: &Arc<Ports>) -> Result<Option<Probes>> {
+    let Some(address) = parts.config.load().server.health_listener else { return Ok(None) };
+    let (asked, health) = (Arc::clone(asked), Arc::new(Health(Arc::clone(parts))));
+    let started = parts.runtime.spawn(async move { Probes::start(address, asked, health).await });
+    let probes = started.await.context("the runtime ended")?;
+    Ok(Some(probes.with_context(|| format!("health-listener {address}"))?))
 }
 
 async fn open_queue(

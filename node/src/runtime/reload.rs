@@ -111,6 +111,7 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<Finding> {
         ("spool", old.spool != new.spool),
         ("min-free-space", old.min_free_space_bytes != new.min_free_space_bytes),
         ("admin-socket", old.admin_socket != new.admin_socket),
+        ("health-listener", old.health_listener != new.health_listener),
         ("name-server", old.name_servers != new.name_servers),
         ("queue-partitions", old.partitions != new.partitions),
     ]

@@ -7,6 +7,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::x509::X509Name;
 
+use crate::clock::Timestamp;
+
 /// Reads a certificate; none when it is not one.
 pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
     x509_parser::parse_x509_certificate(der.as_ref()).ok().map(|(_, certificate)| certificate)
@@ -85,6 +87,14 @@ pub(super) fn dates(der: &CertificateDer<'_>) -> Option<(i64, i64)> {
     let parsed = parse(der)?;
     let validity = parsed.validity();
     Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
+}
+
+/// When the first of these certificates expires; one that expired before 1970 counts as then.
+#[must_use]
+pub fn expiry(certificates: &[CertificateDer<'_>]) -> Option<Timestamp> {
+    let ends = certificates.iter().filter_map(dates).map(|(_, until)| until);
+    let first = u64::try_from(ends.min()?).unwrap_or(0);
+    Some(Timestamp(first.saturating_mul(1000)))
 }
 
 pub(super) fn is_in_date(der: &CertificateDer<'_>, now: UnixTime) -> bool {

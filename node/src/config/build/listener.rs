@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::{Checked, Diagnostic, Diagnostics, Scope, Setting, Settings, View, sections};
 use crate::config::network::parse_listen;
 use crate::config::position::Text;
-use crate::config::settings::{CertificateFile, ServerTls, SmtpListener, TlsVersions};
+use crate::config::settings::{
+    CertificateFile, ServerTls, SmtpListener, TlsVersions, TrustedProxies,
+};
 use crate::config::value::{Value, parse_bool};
 
 /// Where to listen when nothing is configured: nothing beyond this machine is opened unasked.
@@ -38,6 +40,7 @@ pub(super) fn listeners(root: &Checked, diagnostics: &mut Diagnostics) -> Vec<Sm
             let error = Diagnostic::error(&at, "TLS at once needs a certificate");
             diagnostics.push(error.with_help("add smtp-server-tls-certificate FILE"));
         } else {
+            proxies(&listener, &at, diagnostics);
             kept.push(listener);
         }
     }
@@ -50,6 +53,20 @@ pub(super) fn listeners(root: &Checked, diagnostics: &mut Diagnostics) -> Vec<Sm
         kept.push(with_section(DEFAULT_LISTENER, &Settings::default(), &global));
     }
     kept
+}
+
+/// A listener for proxies needs some, and not everybody is one.
+fn proxies(listener: &SmtpListener, at: &Text, diagnostics: &mut Diagnostics) {
+    let Some(TrustedProxies(networks)) = &listener.proxies else { return };
+    if networks.is_empty() {
+        let error = Diagnostic::error(at, "proxy-protocol trusts nobody: no client could connect");
+        diagnostics.push(error.with_help("add proxy-trusted-source NETWORK"));
+    }
+    if networks.iter().any(|network| network.prefix_len() == 0) {
+        let message = "every client is trusted to name any address as its own";
+        let help = "name the networks of the proxies as proxy-trusted-source";
+        diagnostics.push(Diagnostic::warning(at, message).with_help(help));
+    }
 }
 
 fn listeners_given(root: &Checked) -> bool {
@@ -73,6 +90,11 @@ fn one_line(setting: &Setting, global: &Settings) -> Result<SmtpListener, Diagno
                 let wrong = |message| Diagnostic::error(setting.at(1), message);
                 listener.immediate_tls = parse_bool(value).map_err(wrong)?;
             }
+            "proxy-protocol" => {
+                let wrong = |message| Diagnostic::error(setting.at(1), message);
+                let wanted = parse_bool(value).map_err(wrong)?;
+                listener.proxies = wanted.then(|| trusted(&Settings::default(), global));
+            }
             other => {
                 return Err(Diagnostic::error(setting.at(1), format!("unknown option `{other}`")));
             }
@@ -88,7 +110,18 @@ fn with_section(address: SocketAddr, own: &Settings, global: &Settings) -> SmtpL
         source: section.text("source"),
         immediate_tls: section.flag("immediate-tls"),
         tls: server_tls(own, global),
+        proxies: section.flag("proxy-protocol").then(|| trusted(own, global)),
     }
+}
+
+/// The proxies that a section trusts, else those of the top level.
+fn trusted(own: &Settings, global: &Settings) -> TrustedProxies {
+    let view = View::new(Scope::SmtpListener, vec![own, global]);
+    let network = |setting: &Setting| match setting.value(0) {
+        Some(Value::Network(network)) => Some(*network),
+        _ => None,
+    };
+    TrustedProxies(view.all("proxy-trusted-source").iter().filter_map(network).collect())
 }
 
 /// TLS of a listener: what its section sets, else what the top level sets, else defaults.

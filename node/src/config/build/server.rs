@@ -9,6 +9,7 @@ use crate::config::settings::Server;
 use crate::config::value::Value;
 
 const DNS_PORT: u16 = 53;
+const HEALTH_PORT: u16 = 8080;
 
 /// Reads the top level. `host_name` is the system's, for want of a configured one.
 pub(super) fn server(
@@ -37,7 +38,7 @@ pub(super) fn server(
         host_name: local_names[0].clone(),
         local_names,
         postmaster: top.texts("postmaster"),
-        name_servers: name_servers(global),
+        name_servers: endpoints(global, "name-server", DNS_PORT),
         spool: spool.unwrap_or_else(|| "/var/spool/convoy".into()),
         min_free_space_bytes: min_free.or_else(|| old_min_free(&top)).unwrap_or(0),
         log_file: top.path("log-file"),
@@ -52,6 +53,7 @@ pub(super) fn server(
         admin_socket: top.path("admin-socket").unwrap_or_else(|| "/run/convoy/mtad.sock".into()),
         cluster_listener: socket(global, "cluster-listener"),
         cluster_address: top.text("cluster-address"),
+        health_listener: endpoints(global, "health-listener", HEALTH_PORT).pop(),
         partitions: top.limit("queue-partitions").unwrap_or(8),
         max_bytes_in_flight: top.size_bytes("max-bytes-in-flight").unwrap_or(u64::MAX),
         tls_broken_host_memory: top.time("tls-broken-host-memory"),
@@ -70,11 +72,12 @@ fn socket(global: &Settings, name: &str) -> Option<SocketAddr> {
     }
 }
 
-fn name_servers(global: &Settings) -> Vec<SocketAddr> {
+/// All values of a directive that takes an address with or without a port.
+fn endpoints(global: &Settings, name: &str, usual_port: u16) -> Vec<SocketAddr> {
     let address = |setting: &Setting| match setting.value(0)? {
-        Value::Address(ip) => Some(SocketAddr::new(*ip, DNS_PORT)),
+        Value::Address(ip) => Some(SocketAddr::new(*ip, usual_port)),
         Value::Listen(address) => Some(*address),
         _ => None,
     };
-    global.all("name-server").iter().filter_map(address).collect()
+    global.all(name).iter().filter_map(address).collect()
 }

@@ -34,6 +34,18 @@ pub(super) const TABLE: &[Directive] = &[
               listener's own address, or, when it listens on all addresses, the first host-name \
               with its port.",
         ),
+    Directive::new("health-listener", GLOBAL, &[Arg::required("ADDRESS[:PORT]", Kind::Endpoint)])
+        .at_restart()
+        .since("convoy 0.1")
+        .example("health-listener 127.0.0.1:8080")
+        .doc(
+            "Answers HTTP on this address and port, 8080 unless a port is given, for load balancers \
+              and monitoring: /health/live says that the server runs, /health/ready whether it \
+              accepts mail, /metrics gives figures in the text format of Prometheus. Nothing can \
+              be changed through it and no address of mail is shown, but there is no \
+              authentication either, so it belongs on an inner network. Nothing listens without \
+              this line.",
+        ),
     Directive::new(
         "queue-partitions",
         GLOBAL,

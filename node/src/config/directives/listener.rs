@@ -4,7 +4,7 @@ use super::terms::{
     ADDRESS, BOOLEAN, CERTIFICATE, CIPHERS, COUNT, DH_BITS, FILE, GLOBAL, LISTENER, NAME, NO_DHE,
     OLD_TLS, PORT, STRONG_CIPHERS, SUITES,
 };
-use crate::config::directive::{Arg, Directive, Kind};
+use crate::config::directive::{Arg, Directive, Kind, Scope};
 
 /// Listeners in one line, and what holds for all of them.
 pub(super) const GLOBAL_LINES: &[Directive] = &[
@@ -13,7 +13,7 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
         GLOBAL,
         &[
             Arg::required("ADDRESS:PORT", Kind::Listen),
-            Arg::optional("OPTIONS", Kind::Options(&["source", "tls"])),
+            Arg::optional("OPTIONS", Kind::Options(&["source", "tls", "proxy-protocol"])),
         ],
     )
     .node_local()
@@ -24,9 +24,10 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
         "Accepts SMTP on this address and port, 25 unless a port is given. A network with \
               prefix length 0 such as 0/0 means all addresses of the machine. The word source=NAME \
               applies that named source to all its connections; tls=yes starts TLS at once, as on \
-              port 465. The same directive exists as a section with more settings. When no \
-              listener is configured at all, mail is accepted on port 25 of 127.0.0.1 only, with a \
-              warning; PowerMTA would open port 25 of all IPv4 addresses.",
+              port 465; Convoy's own proxy-protocol=yes is for listeners behind a load balancer, \
+              see proxy-trusted-source. The same directive exists as a section with more settings. \
+              When no listener is configured at all, mail is accepted on port 25 of 127.0.0.1 \
+              only, with a warning; PowerMTA would open port 25 of all IPv4 addresses.",
     ),
     Directive::new("smtp-ip", GLOBAL, ADDRESS)
         .node_local()
@@ -62,6 +63,36 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
         .doc(
             "Most SMTP connections accepted at the same time, over all listeners. A client beyond \
               that is answered 421 and disconnected.",
+        ),
+];
+
+/// Which load balancers are believed: at the top level for all listeners, or in a section for one.
+pub(super) const PROXIES: &[Directive] = &[
+    Directive::new(
+        "proxy-trusted-source",
+        &[Scope::Global, Scope::SmtpListener],
+        &[Arg::required("CIDR", Kind::Network)],
+    )
+    .repeated()
+    .since("convoy 0.1")
+    .example("proxy-trusted-source 10.0.0.0/24")
+    .doc(
+        "A network of load balancers that may connect to listeners with proxy-protocol and are \
+              believed when they name a client. Connections from elsewhere to such a listener are \
+              closed at once. A section's own lines take the place of those at the top level. \
+              Whoever is trusted here can pass for any client, so name no network in which \
+              clients are. Convoy's own.",
+    ),
+    Directive::new("proxy-protocol", LISTENER, BOOLEAN)
+        .default("no")
+        .since("convoy 0.1")
+        .example("proxy-protocol yes")
+        .doc(
+            "Clients reach this listener through a load balancer that sends a header of the PROXY \
+              protocol, version 1 or 2, before SMTP and before TLS (send-proxy or send-proxy-v2 \
+              of HAProxy). The client that the header names counts for sources, relaying, limits, \
+              accounting and Received; logs show the balancer, too. Without a header within 5 \
+              seconds the connection is closed. Needs proxy-trusted-source. Convoy's own.",
         ),
 ];
 

@@ -50,6 +50,7 @@ pub const TABLES: &[&[Directive]] = &[
     server::LIMITS,
     server::MOOT,
     listener::GLOBAL_LINES,
+    listener::PROXIES,
     listener::SECTION,
     server_tls::TABLE,
     source_access::TABLE,

@@ -173,7 +173,14 @@ fn every_section_is_described_once() {
 fn only_what_needs_a_restart_says_so() {
     let restart: Vec<_> =
         rows().filter(|r| r.applies == Applies::Restart).map(|r| r.name).collect();
-    let expected = ["spool", "admin-socket", "queue-partitions", "http-mgmt-port", "run-as-root"];
+    let expected = [
+        "spool",
+        "admin-socket",
+        "health-listener",
+        "queue-partitions",
+        "http-mgmt-port",
+        "run-as-root",
+    ];
     assert_eq!(
         restart.iter().collect::<HashSet<_>>(),
         expected.iter().collect::<HashSet<_>>(),
@@ -235,6 +242,7 @@ fn what_is_needed_before_the_store_opens_is_node_local() {
 const NAMED: &str = "
     host-name mail.example.com
     smtp-server-tls-certificate /etc/convoy/mail.pem
+    proxy-trusted-source 10.0.0.0/24
     domain-macro isp yahoo.example
     <source customers>
     </source>

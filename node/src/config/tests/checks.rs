@@ -106,6 +106,23 @@ fn listeners_are_checked() {
 }
 
 #[test]
+fn listeners_for_proxies_trust_somebody_and_not_everybody() {
+    let nobody = "error proxy-protocol trusts nobody: no client could connect";
+    let everybody = "warning every client is trusted to name any address as its own";
+    let line = "smtp-listener 127.0.0.1:26 proxy-protocol=yes";
+    let section = "<smtp-listener 127.0.0.1:26>\n proxy-protocol yes\n</smtp-listener>";
+    check_said(&[
+        (line, &[&format!("1:15 {nobody}")]),
+        (section, &[&format!("1:16 {nobody}")]),
+        (&format!("{line}\nproxy-trusted-source 10/8"), &[]),
+        (&format!("{section}\nproxy-trusted-source 10/8"), &[]),
+        (&format!("{line}\nproxy-trusted-source 0/0"), &[&format!("1:15 {everybody}")]),
+        ("smtp-listener 127.0.0.1:26 proxy-protocol=no", &[]),
+        ("smtp-listener 127.0.0.1:26 proxy-protocol=2", &["1:28 error `2` is not yes or no"]),
+    ]);
+}
+
+#[test]
 fn a_configuration_without_log_and_listener_is_warned_about() {
     let files = MemoryFiles::default().with("c", "");
     let loaded = load(Path::new("c"), &files);

@@ -251,6 +251,38 @@ fn listeners_have_tls_of_their_own() {
 }
 
 #[test]
+fn listeners_have_proxies_of_their_own() {
+    let config = good(
+        "proxy-trusted-source 10.0.0.0/24\nproxy-trusted-source 2001:db8::/64\n\
+         smtp-listener 127.0.0.1:25\nsmtp-listener 127.0.0.1:26 proxy-protocol=yes\n\
+         <smtp-listener 127.0.0.1:27>\n proxy-protocol yes\n proxy-trusted-source 10.1/16\n\
+         </smtp-listener>\n<smtp-listener 127.0.0.1:28>\n proxy-protocol yes\n</smtp-listener>\n",
+    );
+    for (listener, address, trusted) in [
+        (0, "10.0.0.1", None),
+        (1, "10.0.0.1", Some(true)),
+        (1, "::ffff:10.0.0.1", Some(true)),
+        (1, "2001:db8::1", Some(true)),
+        (1, "10.1.0.1", Some(false)),
+        (2, "10.1.0.1", Some(true)),
+        (2, "10.0.0.1", Some(false)),
+        (3, "10.0.0.1", Some(true)),
+    ] {
+        let proxies = config.listeners[listener].proxies.as_ref();
+        let holds = proxies.map(|proxies| proxies.hold(address.parse().unwrap()));
+        assert_eq!(holds, trusted, "{listener} {address}");
+    }
+}
+
+#[test]
+fn health_is_told_where_it_is_configured() {
+    let at = |text: &str| good(text).server.health_listener.map(|address| address.to_string());
+    assert_eq!(at(""), None);
+    assert_eq!(at("health-listener [::1]:9000").as_deref(), Some("[::1]:9000"));
+    assert_eq!(at("health-listener 10.0.0.1").as_deref(), Some("10.0.0.1:8080"));
+}
+
+#[test]
 fn routes_names_and_addresses() {
     let config = good(
         "name-server 10.0.0.1\nname-server 127.0.0.1:5353\nsmtp-source-host 10.0.0.8/30\n\

@@ -114,7 +114,8 @@ fn values_are_checked_by_their_kinds() {
         ("smtp-listener 1.2.3.4:26 tls=perhaps", &["1:26 error `perhaps` is not yes or no"]),
         (
             "smtp-listener 1.2.3.4:26 colour=red",
-            &["1:26 error `colour=red` is not one of source=VALUE, tls=VALUE"],
+            &["1:26 error `colour=red` is not one of source=VALUE, tls=VALUE, \
+              proxy-protocol=VALUE"],
         ),
         (
             "<domain *>\n max-msg-rate 5/fortnight\n smtp-hosts a,,b\n</domain>",
