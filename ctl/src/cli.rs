@@ -1,13 +1,16 @@
 //! The command line. Verbs may be shortened as long as they stay clear: `mtactl sh ver`.
 
 mod config;
+mod show;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::config::{Config, PushOptions};
+pub(crate) use self::show::{Domains, Limits, Mode, Queues, Show, Sort, Sorted};
+use crate::commands::audit::Audit;
 use crate::commands::cluster::Cluster;
 use crate::format::parse_duration;
 
@@ -30,7 +33,10 @@ Examples:
   mtactl status
   mtactl --node mx1.example.com:2526 --credentials anna.pem status
   mtactl show topqueues --maxitems 5
-  mtactl --json show queues '*/customer1'";
+  mtactl --json show queues '*/customer1'
+  mtactl --local show queues
+
+Any node answers for the whole cluster. Nodes that do not answer are named below the answer.";
 
 /// Arguments of `mtactl`.
 #[derive(Debug, Parser)]
@@ -50,6 +56,10 @@ pub(crate) struct Cli {
     #[arg(long, global = true, env = "MTACTL_CREDENTIALS", hide_env = true, value_name = "FILE")]
     pub(crate) credentials: Option<PathBuf>,
 
+    /// Answer for the asked node alone, and not for the whole cluster
+    #[arg(long, global = true)]
+    pub(crate) local: bool,
+
     /// Print one JSON object instead of text: {"status":"success","data":...}
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -61,8 +71,8 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show traffic, connections and queues of the node
-    #[command(after_help = "Examples:\n  mtactl status\n  mtactl --json status")]
+    /// Show traffic, connections and queues
+    #[command(after_help = "Examples:\n  mtactl status\n  mtactl --local status")]
     Status,
     /// Show queues, domains, virtual MTAs, jobs, settings, a message
     #[command(subcommand, infer_subcommands = true)]
@@ -128,10 +138,13 @@ pub(crate) enum Command {
     /// Hand all partitions over to other nodes and accept no more mail
     #[command(after_help = "Examples:\n  mtactl drain && systemctl stop mtad")]
     Drain,
-    /// Make a cluster and let nodes and operators into it
+    /// Make a cluster, let others in, look at members and groups and change them
     #[command(subcommand, infer_subcommands = true)]
-    #[command(after_help = "Examples:\n  mtactl cluster init\n  mtactl cluster token --help")]
+    #[command(after_help = "Examples:\n  mtactl cluster status\n  mtactl cluster drain n2")]
     Cluster(Cluster),
+    /// Check that all mail is accounted for: accepted = delivered + bounced + deleted + queued
+    #[command(after_help = crate::commands::audit::EXAMPLES)]
+    Audit(Audit),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:\n  mtactl completions bash > \
                             /etc/bash_completion.d/mtactl")]
@@ -148,6 +161,7 @@ const LIST_EXAMPLES: &str = "Examples:
   mtactl list --queue yahoo.com/*
   mtactl list --jobid spring --older-than 1d --maxitems 0
   mtactl list --orig '<>' --pause
+  mtactl list --unknown
 
 Only the action is applied with --pause, --resume and --schedule; --maxitems bounds it too.";
 
@@ -183,156 +197,6 @@ const MODE_EXAMPLES: &str = "Examples:
 Back-off mode only marks a queue, to be found by `show queues --mode=backoff`: no limit is lower in
 it yet. `mtactl pause queue` stops a queue.";
 
-const QUEUES_EXAMPLES: &str = "Examples:
-  mtactl show queues
-  mtactl show queues 'yahoo.com/*' --errors
-  mtactl show queues --paused --maxitems 0
-
-Column st: P paused, B back-off mode. Column retry: when the queue is tried again.";
-
-const LIMITS_EXAMPLES: &str = "Examples:
-  mtactl show limits
-  mtactl show limits 'yahoo.com/*'
-  mtactl show limits '*/customer1' --maxitems 0
-
-Column cluster: the limit for all nodes together; here: what this node may use of it; used: its open
-connections; node: who shares the limit out. States: alone (no other node), safe share (its part
-without asking), granted (a lease), learning (a lease of a node that has just begun to share out),
-nothing (nobody to ask for a minute). Limits that are not in use here are not shown.";
-
-/// What to show.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Show {
-    /// Traffic, connections and queues of the node
-    #[command(after_help = "Examples:\n  mtactl show status")]
-    Status,
-    /// Queues that hold recipients
-    #[command(after_help = QUEUES_EXAMPLES)]
-    Queues(Queues),
-    /// The same, those with most recipients first
-    #[command(after_help = QUEUES_EXAMPLES)]
-    Topqueues(Queues),
-    /// Domains: queues added up over the virtual MTAs
-    #[command(after_help = "Examples:\n  mtactl show domains '*.fr' --vmta customer1")]
-    Domains(Domains),
-    /// The same, those with most recipients first
-    #[command(after_help = "Examples:\n  mtactl show topdomains --maxitems 5")]
-    Topdomains(Domains),
-    /// Virtual MTAs: queues added up over the domains
-    #[command(after_help = "Examples:\n  mtactl show vmtas --sort rcpt")]
-    Vmtas(Sorted),
-    /// Jobs
-    #[command(after_help = "Examples:\n  mtactl show jobs --sort size --maxitems 0")]
-    Jobs(Sorted),
-    /// Limits of the cluster, and this node's part of each
-    #[command(after_help = LIMITS_EXAMPLES)]
-    Limits(Limits),
-    /// Settings in force for a queue, and where each is set
-    #[command(after_help = "Examples:\n  mtactl show settings yahoo.com/customer1")]
-    Settings {
-        /// DOMAIN[/VMTA]
-        queue: String,
-    },
-    /// Version of the node
-    #[command(after_help = "Examples:\n  mtactl show version")]
-    Version,
-    /// One message: envelope, recipients, attempts, last reply, next time
-    #[command(after_help = "Examples:\n  mtactl show message 01K4Z3X5J8Q6W2E9R7T0YBVCNM")]
-    Message {
-        /// Id, as in the Received header and in `list`
-        id: String,
-    },
-}
-
-/// Options of `show queues`.
-#[derive(Args, Debug)]
-pub(crate) struct Queues {
-    /// Which queues
-    #[arg(value_name = "DOMAIN[/VMTA]")]
-    pub(crate) pattern: Option<String>,
-    /// Only those with connections
-    #[arg(long)]
-    pub(crate) connected: bool,
-    /// Only those that are paused
-    #[arg(long)]
-    pub(crate) paused: bool,
-    /// Only those in this mode
-    #[arg(long)]
-    pub(crate) mode: Option<Mode>,
-    /// Only those with an error
-    #[arg(long)]
-    pub(crate) errors: bool,
-    /// Leave out events of single recipients
-    #[arg(long)]
-    pub(crate) no_rcpt_events: bool,
-    /// Also show changes of mode
-    #[arg(long)]
-    pub(crate) mode_events: bool,
-    #[command(flatten)]
-    pub(crate) sorted: Sorted,
-}
-
-/// Options of `show limits`.
-#[derive(Args, Debug)]
-pub(crate) struct Limits {
-    /// Which queues; limits of a virtual MTA are those of */VMTA
-    #[arg(value_name = "DOMAIN[/VMTA]")]
-    pub(crate) pattern: Option<String>,
-    /// Rows shown; 0 shows all
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(crate) maxitems: u32,
-}
-
-/// Options of `show domains`.
-#[derive(Args, Debug)]
-pub(crate) struct Domains {
-    /// Which domains
-    #[arg(value_name = "DOMAIN")]
-    pub(crate) pattern: Option<String>,
-    /// Only queues of this virtual MTA
-    #[arg(long, value_name = "NAME")]
-    pub(crate) vmta: Option<String>,
-    /// Only those with connections
-    #[arg(long)]
-    pub(crate) connected: bool,
-    /// Only those with an error
-    #[arg(long)]
-    pub(crate) errors: bool,
-    #[command(flatten)]
-    pub(crate) sorted: Sorted,
-}
-
-/// Order and length of a table.
-#[derive(Args, Debug)]
-pub(crate) struct Sorted {
-    /// Rows shown; 0 shows all
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(crate) maxitems: u32,
-    /// Order of the rows
-    #[arg(long, value_name = "ORDER")]
-    pub(crate) sort: Option<Sort>,
-}
-
-/// Order of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Sort {
-    /// By name
-    Name,
-    /// Most recipients first
-    Rcpt,
-    /// Most kilobytes first
-    Size,
-}
-
-/// Mode of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
-    /// Normal limits
-    Normal,
-    /// Marked as in back-off; no limit depends on it yet
-    Backoff,
-}
-
 /// Which recipients.
 #[derive(Args, Debug)]
 pub(crate) struct Filter {
@@ -361,6 +225,9 @@ pub(crate) struct Filter {
 pub(crate) struct List {
     #[command(flatten)]
     pub(crate) filter: Filter,
+    /// Only those whose last attempt has no known result: the node that sent it ended meanwhile
+    #[arg(long)]
+    pub(crate) unknown: bool,
     /// Recipients shown or changed; 0 means all
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) maxitems: u64,
@@ -544,6 +411,17 @@ mod tests {
             ("cluster operator anna --role admin --ttl 30d", true),
             ("cluster operator anna", false),
             ("--node mx1:2526 --credentials anna.pem status", true),
+            ("list --unknown", true),
+            ("--local show queues", true),
+            ("cluster status", true),
+            ("cluster drain n2", true),
+            ("cluster drain 2", true),
+            ("cluster drain two", false),
+            ("cluster remove n2 --yes", true),
+            ("cluster replace n2 --ttl 2h", true),
+            ("cluster transfer p3 n2", true),
+            ("cluster transfer p3", false),
+            ("audit --no-bodies --timeout 5m", true),
             ("nonsense", false),
         ] {
             let arguments = ["mtactl"].into_iter().chain(line.split(' '));

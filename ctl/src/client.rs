@@ -15,20 +15,38 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tonic::metadata::MetadataValue;
+use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::error::Error;
 
-/// Says in each request which version of the protocol this program speaks.
-type SayApi = fn(Request<()>) -> Result<Request<()>, Status>;
-
 /// The administration service of a node.
-pub(crate) type Client = AdminClient<InterceptedService<Channel, SayApi>>;
+pub(crate) type Client = AdminClient<InterceptedService<Channel, Say>>;
+
+/// Says in each request which version of the protocol this program speaks, and whether the answer
+/// is to be about the asked node alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Say {
+    local: bool,
+}
+
+impl Interceptor for Say {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let metadata = request.metadata_mut();
+        metadata.insert(API_KEY, MetadataValue::from(Api::Current as u32));
+        if self.local {
+            metadata.insert(LOCAL_KEY, MetadataValue::from(1));
+        }
+        Ok(request)
+    }
+}
 
 /// Metadata key of the protocol's version.
 const API_KEY: &str = "convoy-api";
+/// Metadata key of a call about one node.
+const LOCAL_KEY: &str = "convoy-local";
 
 /// A node that is silent for this long is taken for dead.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -67,13 +85,13 @@ impl Target {
     }
 }
 
-/// Connects to the node.
-pub(crate) async fn connect(target: &Target) -> Result<Client, Error> {
+/// Connects to the node; `local` to ask it about itself alone.
+pub(crate) async fn connect(target: &Target, local: bool) -> Result<Client, Error> {
     match target {
         Target::Socket(path) => {
             let place = path.display().to_string();
             match UnixStream::connect(path).await {
-                Ok(stream) => speak(place, stream).await,
+                Ok(stream) => speak(place, stream, local).await,
                 Err(error) => Err(Error::Unreachable { place, reason: hint(&error) }),
             }
         }
@@ -85,7 +103,7 @@ pub(crate) async fn connect(target: &Target) -> Result<Client, Error> {
                 .await
                 .map_err(|_| unreachable("it does not answer in time".to_owned()))?
                 .map_err(|error| unreachable(error.to_string()))?;
-            speak(address.clone(), stream).await
+            speak(address.clone(), stream, local).await
         }
     }
 }
@@ -130,7 +148,7 @@ fn config(pem: &[u8]) -> Result<ClientConfig, String> {
 }
 
 /// Speaks gRPC over a connection that is made.
-async fn speak<S>(place: String, stream: S) -> Result<Client, Error>
+async fn speak<S>(place: String, stream: S, local: bool) -> Result<Client, Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -146,12 +164,7 @@ where
         .connect_with_connector(connector)
         .await
         .map_err(|error| Error::Unreachable { place, reason: error.to_string() })?;
-    Ok(AdminClient::with_interceptor(channel, say_api))
-}
-
-fn say_api(mut request: Request<()>) -> Result<Request<()>, Status> {
-    request.metadata_mut().insert(API_KEY, MetadataValue::from(Api::Current as u32));
-    Ok(request)
+    Ok(AdminClient::with_interceptor(channel, Say { local }))
 }
 
 /// What to do about a socket that cannot be opened.

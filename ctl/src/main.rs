@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod error;
 mod format;
+mod missing;
 mod output;
 mod table;
 

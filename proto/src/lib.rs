@@ -26,6 +26,7 @@ mod convoy {
     packages! {
         accounting: "convoy.accounting.v1",
         admin: "convoy.admin.v1",
+        indoubt: "convoy.indoubt.v1",
         join: "convoy.join.v1",
         limits: "convoy.limits.v1",
         peer: "convoy.peer.v1",
@@ -37,6 +38,8 @@ mod convoy {
 pub use convoy::accounting::v1 as accounting;
 /// `convoy.admin.v1`: what `mtactl` asks of a node.
 pub use convoy::admin::v1 as admin;
+/// `convoy.indoubt.v1`: attempts whose result is not known yet.
+pub use convoy::indoubt::v1 as indoubt;
 /// `convoy.join.v1`: how a new node becomes a member.
 pub use convoy::join::v1 as join;
 /// `convoy.limits.v1`: leases of limits between nodes.

@@ -20,6 +20,8 @@ pub struct Behaviour {
     pub recipient_replies: Vec<(String, String)>,
     /// Drops the connection after the final dot instead of answering, this many times.
     pub drop_after_dot: u32,
+    /// Says nothing after the final dot, this many times.
+    pub silent_after_dot: u32,
     /// Extensions besides STARTTLS.
     pub extensions: Vec<String>,
 }
@@ -45,6 +47,7 @@ impl Behaviour {
             tls,
             recipient_replies: Vec::new(),
             drop_after_dot: 0,
+            silent_after_dot: 0,
             extensions: ["PIPELINING", "8BITMIME", "SIZE 50000000", "ENHANCEDSTATUSCODES", "DSN"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -83,6 +86,7 @@ struct Log {
     messages: Mutex<Vec<Received>>,
     handshakes_failed: Mutex<u32>,
     drops_left: Mutex<u32>,
+    silences_left: Mutex<u32>,
     changed: Notify,
 }
 
@@ -115,6 +119,7 @@ impl Sink {
         let log = Arc::new(Log::default());
         *log.drops_left.lock().expect("no holder panics") = behaviour.drop_after_dot;
         let (stop, mut stopped) = watch::channel(());
+        *log.silences_left.lock().expect("no holder panics") = behaviour.silent_after_dot;
         let shared = Arc::clone(&log);
         tokio::spawn(async move {
             loop {
@@ -332,14 +337,21 @@ impl Session<'_> {
             peer: self.peer,
         });
         self.log.changed.notify_waiters();
-        {
-            let mut left = self.log.drops_left.lock().expect("no holder panics");
-            if *left > 0 {
-                *left -= 1;
-                return Ok(false);
-            }
+        if take_one(&self.log.drops_left) {
+            return Ok(false);
+        }
+        if take_one(&self.log.silences_left) {
+            std::future::pending::<()>().await;
         }
         stream.write_all(b"250 2.0.0 taken\r\n").await.context("cannot answer the message")?;
         Ok(true)
     }
+}
+
+/// True as often as there is something left.
+fn take_one(left: &Mutex<u32>) -> bool {
+    let mut left = left.lock().expect("no holder panics");
+    let some = *left > 0;
+    *left = left.saturating_sub(1);
+    some
 }

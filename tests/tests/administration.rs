@@ -132,6 +132,62 @@ async fn a_rotated_accounting_file_begins_with_its_header() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_killed_after_the_final_dot_lists_what_it_does_not_know() -> Result<()> {
+    let behaviour = Behaviour { silent_after_dot: 1, ..Behaviour::new(Tls::NotOffered) };
+    let sink = Sink::start(behaviour).await?;
+    let directory = TempDir::new()?;
+    let first = node(&directory, &sink).await?;
+    send(&first, "user@a.example", "").await?;
+    sink.wait_for(1).await;
+    let nothing = first.mtactl(&["list", "--unknown"]).await?;
+    ensure!(nothing.contains("0 recipient(s) shown."), "{nothing}");
+    // What is on its way goes on; after the restart it waits, so that it can be looked at.
+    first.mtactl(&["pause", "queue", "a.example"]).await?;
+    first.kill().await?;
+
+    let again = Node::restart(directory.path()).await?;
+    let unknown = again.mtactl(&["list", "--unknown"]).await?;
+    ensure!(unknown.contains("user@a.example") && unknown.contains("n1"), "{unknown}");
+    let json: serde_json::Value =
+        serde_json::from_str(&again.mtactl(&["--json", "list", "--unknown"]).await?)?;
+    let id = json["data"]["recipient"][0]["message"].as_str().context("no message")?.to_owned();
+    let story = again.mtactl(&["show", "message", &id]).await?;
+    ensure!(story.contains("it may have been delivered"), "{story}");
+    ensure!(story.contains("led by n1") && story.contains("resume queue"), "{story}");
+    let audit = again.mtactl(&["audit"]).await?;
+    ensure!(audit.contains("total"), "{audit}");
+
+    again.mtactl(&["resume", "queue", "a.example"]).await?;
+    sink.wait_for(2).await;
+    eventually("the attempt to be known", async || {
+        let unknown = again.mtactl(&["list", "--unknown"]).await.ok()?;
+        unknown.contains("0 recipient(s) shown.").then_some(())
+    })
+    .await?;
+    let story = again.mtactl(&["show", "message", &id]).await?;
+    ensure!(story.contains("all its recipients are finished"), "{story}");
+    let audit = again.mtactl(&["--json", "audit"]).await?;
+    let audit: serde_json::Value = serde_json::from_str(&audit)?;
+    assert_eq!(audit["data"]["total"]["delivered"], 1, "{audit}");
+    assert_eq!(audit["data"]["difference"], 0, "{audit}");
+    again.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_alone_says_how_its_cluster_stands() -> Result<()> {
+    let sink = Sink::start(Behaviour::new(Tls::NotOffered)).await?;
+    let directory = TempDir::new()?;
+    let node = node(&directory, &sink).await?;
+    let status = node.mtactl(&["cluster", "status"]).await?;
+    for expected in ["No cluster", "mta.example", "meta", "p0", "Can lose: no node"] {
+        ensure!(status.contains(expected), "no {expected:?} in\n{status}");
+    }
+    let refused = node.mtactl(&["cluster", "drain", "n1"]).await;
+    ensure!(refused.is_err_and(|e| e.to_string().contains("cluster init")), "a node alone drained");
+    node.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_not_there_is_said_so() -> Result<()> {
     let directory = TempDir::new()?;
     let socket = directory.path().join("none.sock").display().to_string();

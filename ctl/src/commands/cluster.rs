@@ -1,4 +1,4 @@
-//! `cluster …`: making a cluster, and letting nodes and operators into it.
+//! `cluster …`: making a cluster, and letting nodes and operators into it; the rest is in `members`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use convoy_proto::admin as proto;
 use serde_json::json;
 
-use super::Done;
+use super::{Done, members};
 use crate::client::Client;
 use crate::format::{parse_duration, time, time_zoned};
 use crate::output::{Answer, Output};
@@ -35,6 +35,8 @@ What is printed holds a private key: keep the file to yourself (chmod 600). Then
 /// What to do with the cluster.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cluster {
+    #[command(flatten)]
+    Members(members::Members),
     /// Make a cluster of this node, which others can join then
     #[command(after_help = INIT_EXAMPLES)]
     Init {
@@ -97,6 +99,7 @@ pub(crate) fn parse_node(text: &str) -> Result<u64, String> {
 /// Does what the command line says.
 pub(super) async fn run(client: Client, output: &Output, what: Cluster) -> Done {
     match what {
+        Cluster::Members(what) => members::run(client, output, what).await,
         Cluster::Init { address } => init(client, output, address).await,
         Cluster::Token { ttl, replaces } => token(client, output, ttl, replaces).await,
         Cluster::Operator { name, role, ttl } => operator(client, output, name, role, ttl).await,
@@ -117,7 +120,12 @@ async fn init(mut client: Client, output: &Output, address: Option<String>) -> D
     })?)
 }
 
-async fn token(mut client: Client, output: &Output, ttl: Duration, replaces: Option<u64>) -> Done {
+pub(super) async fn token(
+    mut client: Client,
+    output: &Output,
+    ttl: Duration,
+    replaces: Option<u64>,
+) -> Done {
     let request =
         proto::ClusterTokenRequest { ttl_ms: millis(ttl), replaces: replaces.unwrap_or(0) };
     let reply = client.cluster_token(request).await?.into_inner();

@@ -1,11 +1,13 @@
 //! One file per group of commands: ask the node, render the answer.
 
 mod acct;
+pub(crate) mod audit;
 pub(crate) mod cluster;
 mod config;
 mod diagnose;
 mod gather;
 mod limits;
+mod members;
 mod message;
 mod push;
 mod queues;
@@ -30,7 +32,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output) -> Done {
     let client = match &cli.command {
         Command::Completions { shell } => return shell::completions(*shell, output),
         Command::Man => return shell::manual(output),
-        _ => connect(&Target::of(cli.socket, cli.node, cli.credentials)?).await?,
+        _ => connect(&Target::of(cli.socket, cli.node, cli.credentials)?, cli.local).await?,
     };
     match cli.command {
         Command::Status | Command::Show(Show::Status) => status::status(client, output).await,
@@ -79,6 +81,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output) -> Done {
         Command::Clear(what) => upkeep::clear(client, output, what).await,
         Command::Reset(what) => upkeep::reset(client, output, what).await,
         Command::Cluster(what) => cluster::run(client, output, what).await,
+        Command::Audit(options) => audit::audit(client, output, options).await,
         Command::Drain => upkeep::drain(client, output).await,
         // Answered above, without a node.
         Command::Completions { .. } | Command::Man => Ok(()),

@@ -8,6 +8,7 @@ use super::{Done, cut_short, sort};
 use crate::cli::{Mode, Queues, Sort};
 use crate::client::Client;
 use crate::format::{kb, kbytes, plain, time, time_zoned};
+use crate::missing;
 use crate::output::{Answer, Output};
 use crate::table::{Align, Table};
 
@@ -27,13 +28,14 @@ pub(super) async fn queues(
         max_items: options.sorted.maxitems,
         no_recipient_events: options.no_rcpt_events,
         mode_events: options.mode_events,
+        unfiltered: false,
     };
     let mut items = client.queues(request).await?.into_inner();
     let mut rows = Vec::new();
     loop {
         match items.message().await?.and_then(|item| item.item) {
             Some(Item::Row(row)) => rows.push(row),
-            Some(Item::End(end)) => return Ok(output.answer(&render(&rows, end))?),
+            Some(Item::End(end)) => return Ok(output.answer(&render(&rows, &end))?),
             None => return Err(cut_short()),
         }
     }
@@ -47,14 +49,16 @@ pub(super) const fn mode(mode: Mode) -> QueueMode {
     }
 }
 
-fn render(rows: &[QueueRow], end: ListEnd) -> Answer {
+fn render(rows: &[QueueRow], end: &ListEnd) -> Answer {
     let data = json!({
         "title": "queues",
         "queue": rows.iter().map(data).collect::<Vec<_>>(),
         "shown": end.shown,
         "total": end.total,
+        "missing": missing::data(&end.missing),
     });
-    Answer::data(text(rows) + &format!("{} of {} queues shown.\n", end.shown, end.total), data)
+    let footer = format!("{} of {} queues shown.\n", end.shown, end.total);
+    Answer::data(text(rows) + &footer + &missing::text(&end.missing), data)
 }
 
 /// One line per queue; its events below it, indented.
@@ -168,20 +172,20 @@ yahoo.com/{default}  12345    50.0     2  PB         421 4.7.0 \"busy\"?[31m
 a.io/v1                  1     0.0     0
 2 of 30 queues shown.
 ";
-        let answer = render(&rows(), ListEnd { shown: 2, total: 30 });
+        let answer = render(&rows(), &ListEnd { shown: 2, total: 30, missing: vec![] });
         assert_eq!(human(&answer), expected);
     }
 
     #[test]
     fn no_queue_is_still_a_table() {
-        let answer = render(&[], ListEnd::default());
+        let answer = render(&[], &ListEnd::default());
         let expected = "queue  #rcpt  kbytes  conn  st  retry  last error\n0 of 0 queues shown.\n";
         assert_eq!(human(&answer), expected);
     }
 
     #[test]
     fn scripts_get_the_text_unchanged() {
-        let answer = render(&rows(), ListEnd { shown: 2, total: 30 });
+        let answer = render(&rows(), &ListEnd { shown: 2, total: 30, missing: vec![] });
         let json: Value = serde_json::from_str(&machine(&answer)).unwrap();
         let queue = &json["data"]["queue"][0];
         assert_eq!(queue["lastError"], "421 4.7.0 \"busy\"\u{1b}[31m");

@@ -12,13 +12,14 @@ use super::{Done, cut_short};
 use crate::cli::{Delete, Filter, List};
 use crate::client::Client;
 use crate::format::{kbytes, time, time_zoned};
+use crate::missing;
 use crate::output::{Answer, Output};
 use crate::table::{Align, Table};
 
 /// Rows that share the widths of one table.
 const ROWS_PER_TABLE: usize = 1000;
 
-fn conditions(filter: Filter) -> Conditions {
+fn conditions(filter: Filter, unknown: bool) -> Conditions {
     let age_ms = filter.older_than.map_or(0, |age| age.as_millis());
     Conditions {
         queue: filter.queue.unwrap_or_default(),
@@ -27,6 +28,7 @@ fn conditions(filter: Filter) -> Conditions {
         job_id: filter.jobid.unwrap_or_default(),
         env_id: filter.envid.unwrap_or_default(),
         older_than_ms: u64::try_from(age_ms).unwrap_or(u64::MAX),
+        unknown,
     }
 }
 
@@ -44,15 +46,18 @@ pub(super) async fn list(mut client: Client, output: &Output, options: List) -> 
     let request = ListRequest {
         max_items: options.maxitems,
         action: action.into(),
-        filter: Some(conditions(options.filter)),
+        filter: Some(conditions(options.filter, options.unknown)),
     };
     let mut items = client.list(request).await?.into_inner();
-    let mut rows = Rows { waiting: Vec::new(), printed: 0 };
+    let mut rows = Rows { waiting: Vec::new(), printed: 0, unknown: options.unknown };
     loop {
         match items.message().await?.and_then(|item| item.item) {
             Some(Item::Row(row)) => rows.add(row, output)?,
-            Some(Item::Done(done)) if action == ListAction::Show => return rows.end(done, output),
-            Some(Item::Done(done)) => return Ok(output.answer(&changed(action, done))?),
+            Some(Item::Done(done)) if action == ListAction::Show => return rows.end(&done, output),
+            Some(Item::Done(done)) => {
+                return missing::told(output, changed(action, &done), &done.missing);
+            }
+            Some(Item::Examined(_)) => {}
             None => return Err(cut_short()),
         }
     }
@@ -62,6 +67,8 @@ pub(super) async fn list(mut client: Client, output: &Output, options: List) -> 
 struct Rows {
     waiting: Vec<ListRow>,
     printed: u64,
+    /// The table says which attempts are not known.
+    unknown: bool,
 }
 
 impl Rows {
@@ -77,10 +84,10 @@ impl Rows {
 
     fn print(&mut self, output: &Output) -> io::Result<()> {
         let rows = std::mem::take(&mut self.waiting);
-        output.raw(&text(&rows))
+        output.raw(&if self.unknown { unknown_text(&rows) } else { text(&rows) })
     }
 
-    fn end(mut self, done: ListDone, output: &Output) -> Done {
+    fn end(mut self, done: &ListDone, output: &Output) -> Done {
         if output.is_json() {
             let opening = if self.printed == 0 { OPENING } else { "" };
             return Ok(output.raw(&format!("{opening}{}", closing(done)))?);
@@ -96,16 +103,20 @@ impl Rows {
 const OPENING: &str = r#"{"data":{"recipient":["#;
 
 /// Its end, behind the last row.
-fn closing(done: ListDone) -> String {
-    format!("],\"shown\":{},\"more\":{}}},\"status\":\"success\"}}\n", done.recipients, done.more)
+fn closing(done: &ListDone) -> String {
+    let rest = json!({"shown": done.recipients, "more": done.more,
+                      "missing": missing::data(&done.missing)});
+    // The object goes on: its opening brace is far above.
+    format!("],{},\"status\":\"success\"}}\n", rest.to_string().trim_start_matches('{'))
 }
 
-fn footer(done: ListDone) -> String {
+fn footer(done: &ListDone) -> String {
     let more = if done.more { "; there are more, see --maxitems" } else { "" };
-    format!("{} recipient(s) shown{more}.\n", done.recipients)
+    let gone = missing::text(&done.missing);
+    format!("{} recipient(s) shown{more}.\n{gone}", done.recipients)
 }
 
-fn changed(action: ListAction, done: ListDone) -> Answer {
+fn changed(action: ListAction, done: &ListDone) -> Answer {
     let what = match action {
         ListAction::Unspecified | ListAction::Show => "shown",
         ListAction::Hold => "paused",
@@ -115,7 +126,8 @@ fn changed(action: ListAction, done: ListDone) -> Answer {
     let more = if done.more { "; there are more, see --maxitems" } else { "" };
     Answer {
         text: String::new(),
-        data: json!({"recipients": done.recipients, "more": done.more}),
+        data: json!({"recipients": done.recipients, "more": done.more,
+                     "missing": missing::data(&done.missing)}),
         message: format!("{} recipient(s) {what}{more}.", done.recipients),
     }
 }
@@ -150,7 +162,36 @@ fn text(rows: &[ListRow]) -> String {
     table.text()
 }
 
+/// Attempts whose result is not known, and what comes of them.
+fn unknown_text(rows: &[ListRow]) -> String {
+    let mut table = Table::new(&[
+        ("message", Align::Left),
+        ("rcpt", Align::Left),
+        ("node", Align::Left),
+        ("term", Align::Right),
+        ("when", Align::Left),
+        ("next", Align::Left),
+        ("waits", Align::Left),
+    ]);
+    for row in rows {
+        let unknown = row.unknown.unwrap_or_default();
+        table.row([
+            row.message.clone(),
+            row.rcpt.clone(),
+            format!("n{}", unknown.node),
+            unknown.term.to_string(),
+            time(unknown.at_ms),
+            time(row.due_ms),
+            row.next.clone(),
+        ]);
+    }
+    table.text()
+}
+
 fn data(row: &ListRow) -> Value {
+    let unknown = row.unknown.map(|unknown| {
+        json!({"node": unknown.node, "term": unknown.term, "time": time_zoned(unknown.at_ms)})
+    });
     json!({
         "message": row.message,
         "rcpt": row.rcpt,
@@ -164,12 +205,14 @@ fn data(row: &ListRow) -> Value {
         "attempts": row.attempts,
         "paused": row.held,
         "lastError": row.last_error,
+        "unknown": unknown,
+        "waitingFor": row.next,
     })
 }
 
 pub(super) async fn delete(mut client: Client, output: &Output, options: Delete) -> Done {
     let request = DeleteRequest {
-        filter: Some(conditions(options.filter)),
+        filter: Some(conditions(options.filter, false)),
         no_accounting: options.no_accounting,
     };
     let mut items = client.delete(request).await?.into_inner();
@@ -185,11 +228,13 @@ pub(super) async fn delete(mut client: Client, output: &Output, options: Delete)
             );
         }
         if progress.finished {
-            return Ok(output.answer(&Answer {
+            let answer = Answer {
                 text: String::new(),
-                data: json!({"recipients": progress.deleted}),
+                data: json!({"recipients": progress.deleted,
+                             "missing": missing::data(&progress.missing)}),
                 message: format!("{} recipient(s) deleted.", progress.deleted),
-            })?);
+            };
+            return missing::told(output, answer, &progress.missing);
         }
     }
     Err(cut_short())
@@ -197,6 +242,8 @@ pub(super) async fn delete(mut client: Client, output: &Output, options: Delete)
 
 #[cfg(test)]
 mod tests {
+    use convoy_proto::admin::{Missing, UnknownAttempt};
+
     use super::*;
 
     fn row() -> ListRow {
@@ -221,28 +268,43 @@ message  rcpt         orig           queue                kbytes  tries  st  nex
 01K4     a@yahoo.com  s@example.com  yahoo.com/{default}     1.0      2  P         spring  421 busy
 ";
         assert_eq!(text(&[row()]), expected);
-        let done = |more| ListDone { recipients: 1, more };
-        assert_eq!(footer(done(false)), "1 recipient(s) shown.\n");
-        assert_eq!(footer(done(true)), "1 recipient(s) shown; there are more, see --maxitems.\n");
+        let done = |more| ListDone { recipients: 1, more, missing: vec![] };
+        assert_eq!(footer(&done(false)), "1 recipient(s) shown.\n");
+        assert_eq!(footer(&done(true)), "1 recipient(s) shown; there are more, see --maxitems.\n");
+    }
+
+    #[test]
+    fn unknown_attempts_are_told_with_their_sender() {
+        let unknown = Some(UnknownAttempt { node: 2, term: 7, at_ms: 0 });
+        let next = "for its next attempt".to_owned();
+        let row = ListRow { unknown, next, ..row() };
+        let expected = "\
+message  rcpt         node  term  when  next  waits
+01K4     a@yahoo.com  n2       7              for its next attempt
+";
+        assert_eq!(unknown_text(std::slice::from_ref(&row)), expected);
+        assert_eq!(data(&row)["unknown"]["node"], 2);
     }
 
     #[test]
     fn the_pieces_of_the_json_form_are_one_object() {
         for rows in [vec![], vec![row()], vec![row(), row()]] {
             let items: Vec<String> = rows.iter().map(|row| data(row).to_string()).collect();
-            let done = ListDone { recipients: rows.len() as u64, more: false };
-            let whole = format!("{OPENING}{}{}", items.join(","), closing(done));
+            let gone = Missing { node: 3, reason: "\"gone\"".into() };
+            let done = ListDone { recipients: rows.len() as u64, more: false, missing: vec![gone] };
+            let whole = format!("{OPENING}{}{}", items.join(","), closing(&done));
             let json: Value = serde_json::from_str(&whole).unwrap();
             assert_eq!(json["data"]["recipient"].as_array().unwrap().len(), rows.len());
             assert_eq!(json["data"]["shown"], rows.len());
+            assert_eq!(json["data"]["missing"][0]["reason"], "\"gone\"");
             assert_eq!(json["status"], "success");
         }
     }
 
     #[test]
     fn what_was_done_is_said() {
-        let done = ListDone { recipients: 5, more: true };
-        let answer = changed(ListAction::Hold, done);
+        let done = ListDone { recipients: 5, more: true, missing: vec![] };
+        let answer = changed(ListAction::Hold, &done);
         assert_eq!(answer.message, "5 recipient(s) paused; there are more, see --maxitems.");
     }
 }

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use super::Done;
 use crate::client::Client;
 use crate::format::{kb, kbytes, plain, time, time_zoned, uptime};
+use crate::missing;
 use crate::output::{Answer, Output};
+use crate::table::{Align, Table};
 
 pub(super) async fn status(mut client: Client, output: &Output) -> Done {
     let reply = client.status(StatusRequest {}).await?.into_inner();
@@ -82,7 +84,48 @@ fn text(reply: &StatusReply) -> String {
     if !store.refusing.is_empty() {
         line(format!("\nNo mail is accepted: {}", plain(&store.refusing)));
     }
-    text
+    text + &nodes_text(reply)
+}
+
+/// A line per node, when the figures above are those of several.
+fn nodes_text(reply: &StatusReply) -> String {
+    if reply.nodes.is_empty() && reply.missing.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&[
+        ("node", Align::Left),
+        ("host", Align::Left),
+        ("status", Align::Left),
+        ("leads", Align::Right),
+        ("in/min", Align::Right),
+        ("out/min", Align::Right),
+        ("conn in", Align::Right),
+        ("conn out", Align::Right),
+        ("#rcpt", Align::Right),
+        ("free MB", Align::Right),
+        ("accepting", Align::Left),
+    ]);
+    for node in &reply.nodes {
+        let (inbound, outbound) = directions(node.traffic.as_ref());
+        let minute = |w: &TrafficWindows| w.last_minute.unwrap_or_default().recipients.to_string();
+        let current = |c: Option<Connections>| c.unwrap_or_default().current.to_string();
+        let queues = [node.smtp_queues, node.other_queues];
+        let store = node.store.clone().unwrap_or_default();
+        table.row([
+            format!("n{}", node.node),
+            node.host_name.clone(),
+            state(node).to_owned(),
+            node.partitions.iter().filter(|p| p.led).count().to_string(),
+            minute(&inbound),
+            minute(&outbound),
+            current(node.inbound),
+            current(node.outbound),
+            queues.iter().flatten().map(|q| q.recipients).sum::<u64>().to_string(),
+            (store.free_bytes / (1024 * 1024)).to_string(),
+            if store.refusing.is_empty() { "yes".to_owned() } else { store.refusing },
+        ]);
+    }
+    format!("\n{}{}", table.text(), missing::text(&reply.missing))
 }
 
 fn traffic_text(text: &mut String, traffic: Option<&TrafficBoth>) {
@@ -135,7 +178,7 @@ fn data(reply: &StatusReply) -> Value {
     let partitions: Vec<Value> = reply
         .partitions
         .iter()
-        .map(|p| json!({"name": p.name, "led": p.led, "term": p.term}))
+        .map(|p| json!({"name": p.name, "led": p.led, "term": p.term, "leader": p.leader}))
         .collect();
     json!({
         "mta": {
@@ -166,6 +209,8 @@ fn data(reply: &StatusReply) -> Value {
             "spool": {"freeBytes": store.free_bytes, "refusing": store.refusing},
             "partition": partitions,
         },
+        "node": reply.nodes.iter().map(data).collect::<Vec<_>>(),
+        "missing": missing::data(&reply.missing),
     })
 }
 
@@ -186,7 +231,7 @@ fn queues_data(totals: Option<QueueTotals>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use convoy_proto::admin::{Partition, Store};
+    use convoy_proto::admin::{Missing, Partition, Store};
 
     use super::*;
     use crate::output::machine;
@@ -215,7 +260,8 @@ mod tests {
             smtp_queues: Some(QueueTotals { recipients: 99_459, domains: 2895, bytes: 1 << 30 }),
             other_queues: None,
             store: Some(Store { free_bytes: 5 << 20, refusing: String::new() }),
-            partitions: vec![Partition { name: "p0".into(), led: true, term: 2 }],
+            partitions: vec![Partition { name: "p0".into(), led: true, term: 2, leader: 1 }],
+            ..StatusReply::default()
         }
     }
 
@@ -241,6 +287,20 @@ mod tests {
         assert!(text.contains(expected), "{text}");
         assert!(text.contains("     Status    running    Started  2023-11-1"), "{text}");
         assert!(text.ends_with("Uptime   1  1:01:01\n"), "{text}");
+    }
+
+    #[test]
+    fn nodes_of_a_cluster_have_a_line_each_and_those_that_are_missing_too() {
+        let gone = Missing { node: 3, reason: "connection refused".into() };
+        let reply = StatusReply { nodes: vec![reply()], missing: vec![gone], ..reply() };
+        let expected = "
+node  host            status   leads  in/min  out/min  conn in  conn out  #rcpt  free MB  accepting
+n1    mx.example.com  running      1       1        1        0         3  99459        5  yes
+missing: n3: connection refused
+";
+        assert!(text(&reply).ends_with(expected), "{}", text(&reply));
+        assert_eq!(data(&reply)["node"][0]["mta"]["hostId"], 1);
+        assert_eq!(data(&reply)["missing"][0]["node"], 3);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::Done;
 use super::queues::mode;
 use crate::cli::{Held, Mode, Schedule, Set};
 use crate::client::Client;
+use crate::missing;
 use crate::output::{Answer, Output};
 
 pub(super) async fn pause(mut client: Client, output: &Output, what: Held) -> Done {
@@ -75,7 +76,7 @@ pub(super) async fn schedule(mut client: Client, output: &Output, options: Sched
     let request =
         ScheduleRequest { pattern: options.pattern, retry_recipients: options.retry_recipients };
     let reply = client.schedule(request).await?.into_inner();
-    Ok(output.answer(&scheduled(&reply))?)
+    missing::told(output, scheduled(&reply), &reply.missing)
 }
 
 fn scheduled(reply: &ScheduleReply) -> Answer {
@@ -85,6 +86,7 @@ fn scheduled(reply: &ScheduleReply) -> Answer {
             "scheduled": reply.scheduled,
             "matching": reply.matching,
             "recipients": reply.recipients,
+            "missing": missing::data(&reply.missing),
         }),
         message: format!("{} of {} matching queues scheduled.", reply.scheduled, reply.matching),
     }
@@ -113,7 +115,7 @@ mod tests {
         );
         assert_eq!(super::said(Mode::Normal), "Queue mode set.");
         assert!(super::said(Mode::Backoff).contains("only marks the queue"));
-        let reply = ScheduleReply { scheduled: 154, matching: 3888, recipients: 9 };
+        let reply = ScheduleReply { scheduled: 154, matching: 3888, ..ScheduleReply::default() };
         assert_eq!(human(&scheduled(&reply)), "154 of 3888 matching queues scheduled.\n");
     }
 }

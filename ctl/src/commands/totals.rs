@@ -10,6 +10,7 @@ use super::{Done, cut_short, sort};
 use crate::cli::{Domains, Sort, Sorted};
 use crate::client::Client;
 use crate::format::{kb, kbytes};
+use crate::missing;
 use crate::output::{Answer, Output};
 use crate::table::{Align, Table};
 
@@ -33,13 +34,13 @@ pub(super) async fn domains(
     loop {
         match items.message().await?.and_then(|item| item.item) {
             Some(Item::Row(row)) => rows.push(row),
-            Some(Item::End(end)) => return Ok(output.answer(&render_domains(&rows, end))?),
+            Some(Item::End(end)) => return Ok(output.answer(&render_domains(&rows, &end))?),
             None => return Err(cut_short()),
         }
     }
 }
 
-fn render_domains(rows: &[DomainRow], end: ListEnd) -> Answer {
+fn render_domains(rows: &[DomainRow], end: &ListEnd) -> Answer {
     let mut table = Table::new(&[
         ("domain", Align::Left),
         ("#rcpt", Align::Right),
@@ -61,12 +62,16 @@ fn render_domains(rows: &[DomainRow], end: ListEnd) -> Answer {
                "conn": row.connections, "lastError": row.last_error})
     };
     let footer = format!("{} of {} domains shown.\n", end.shown, end.total);
-    Answer::data(table.text() + &footer, list("domain", rows.iter().map(data).collect(), end))
+    Answer::data(
+        table.text() + &footer + &missing::text(&end.missing),
+        list("domain", rows.iter().map(data).collect(), end),
+    )
 }
 
 /// Rows under PowerMTA's key, and how many there are.
-fn list(key: &str, rows: Vec<Value>, end: ListEnd) -> Value {
-    json!({key: rows, "shown": end.shown, "total": end.total})
+fn list(key: &str, rows: Vec<Value>, end: &ListEnd) -> Value {
+    json!({key: rows, "shown": end.shown, "total": end.total,
+           "missing": missing::data(&end.missing)})
 }
 
 pub(super) async fn vmtas(mut client: Client, output: &Output, options: Sorted) -> Done {
@@ -78,13 +83,13 @@ pub(super) async fn vmtas(mut client: Client, output: &Output, options: Sorted) 
     loop {
         match items.message().await?.and_then(|item| item.item) {
             Some(Item::Row(row)) => rows.push(row),
-            Some(Item::End(end)) => return Ok(output.answer(&render_vmtas(&rows, end))?),
+            Some(Item::End(end)) => return Ok(output.answer(&render_vmtas(&rows, &end))?),
             None => return Err(cut_short()),
         }
     }
 }
 
-fn render_vmtas(rows: &[VmtaRow], end: ListEnd) -> Answer {
+fn render_vmtas(rows: &[VmtaRow], end: &ListEnd) -> Answer {
     let mut table = Table::new(&[
         ("name", Align::Left),
         ("domains", Align::Right),
@@ -108,7 +113,10 @@ fn render_vmtas(rows: &[VmtaRow], end: ListEnd) -> Answer {
                "kb": kb(row.bytes), "conn": row.connections})
     };
     let footer = format!("{} of {} virtual MTAs.\n", end.shown, end.total);
-    Answer::data(table.text() + &footer, list("vmta", rows.iter().map(data).collect(), end))
+    Answer::data(
+        table.text() + &footer + &missing::text(&end.missing),
+        list("vmta", rows.iter().map(data).collect(), end),
+    )
 }
 
 /// Per cent of all recipients, with one decimal.
@@ -126,13 +134,13 @@ pub(super) async fn jobs(mut client: Client, output: &Output, options: Sorted) -
     loop {
         match items.message().await?.and_then(|item| item.item) {
             Some(Item::Row(row)) => rows.push(row),
-            Some(Item::End(end)) => return Ok(output.answer(&render_jobs(&rows, end))?),
+            Some(Item::End(end)) => return Ok(output.answer(&render_jobs(&rows, &end))?),
             None => return Err(cut_short()),
         }
     }
 }
 
-fn render_jobs(rows: &[JobRow], end: ListEnd) -> Answer {
+fn render_jobs(rows: &[JobRow], end: &ListEnd) -> Answer {
     let mut table = Table::new(&[
         ("job-id", Align::Left),
         ("#rcpt", Align::Right),
@@ -154,7 +162,10 @@ fn render_jobs(rows: &[JobRow], end: ListEnd) -> Answer {
     } else {
         format!("{} of {} job(s) shown.\n", end.shown, end.total)
     };
-    Answer::data(table.text() + &footer, list("job", rows.iter().map(data).collect(), end))
+    Answer::data(
+        table.text() + &footer + &missing::text(&end.missing),
+        list("job", rows.iter().map(data).collect(), end),
+    )
 }
 
 #[cfg(test)]
@@ -183,7 +194,11 @@ domain     #rcpt  kbytes  conn  last error
 yahoo.com      3     2.0     1  timeout
 1 of 30 domains shown.
 ";
-        check(&render_domains(&[row], ListEnd { shown: 1, total: 30 }), expected, "domain");
+        check(
+            &render_domains(&[row], &ListEnd { shown: 1, total: 30, missing: vec![] }),
+            expected,
+            "domain",
+        );
     }
 
     #[test]
@@ -203,7 +218,11 @@ customer1        2      1     33.3     1.0     0
 2 of 2 virtual MTAs.
 ";
         let rows = [row("customer1", 1), row("{default}", 2)];
-        check(&render_vmtas(&rows, ListEnd { shown: 2, total: 2 }), expected, "vmta");
+        check(
+            &render_vmtas(&rows, &ListEnd { shown: 2, total: 2, missing: vec![] }),
+            expected,
+            "vmta",
+        );
     }
 
     #[test]
@@ -214,6 +233,10 @@ job-id  #rcpt  kbytes  st
 spring      7     0.5  P
 Total of 1 job(s).
 ";
-        check(&render_jobs(&[row], ListEnd { shown: 1, total: 1 }), expected, "job");
+        check(
+            &render_jobs(&[row], &ListEnd { shown: 1, total: 1, missing: vec![] }),
+            expected,
+            "job",
+        );
     }
 }

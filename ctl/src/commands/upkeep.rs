@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Done;
 use crate::cli::{Clear, Reset};
 use crate::client::Client;
+use crate::missing;
 use crate::output::{Answer, Output};
 
 pub(super) async fn rotate_log(mut client: Client, output: &Output) -> Done {
@@ -18,14 +19,14 @@ pub(super) async fn rotate_log(mut client: Client, output: &Output) -> Done {
 pub(super) async fn clear(mut client: Client, output: &Output, what: Clear) -> Done {
     let Clear::Dnscache { domain } = what;
     let request = ClearDnsCacheRequest { domain: domain.unwrap_or_default() };
-    client.clear_dns_cache(request).await?;
-    Ok(output.answer(&Answer::message("DNS cache cleared."))?)
+    let reply = client.clear_dns_cache(request).await?.into_inner();
+    missing::told(output, Answer::message("DNS cache cleared."), &reply.missing)
 }
 
 pub(super) async fn reset(mut client: Client, output: &Output, what: Reset) -> Done {
     let Reset::Counters = what;
-    client.reset_counters(ResetCountersRequest {}).await?;
-    Ok(output.answer(&Answer::message("Traffic counters reset."))?)
+    let reply = client.reset_counters(ResetCountersRequest {}).await?.into_inner();
+    missing::told(output, Answer::message("Traffic counters reset."), &reply.missing)
 }
 
 pub(super) async fn drain(mut client: Client, output: &Output) -> Done {

@@ -31,7 +31,7 @@ mod service;
 mod streamer;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,6 +216,12 @@ impl Accounting {
             }
             Err(status) => Err(RotateError::Unavailable(status.message().to_owned())),
         }
+    }
+
+    /// How far the group has the rows of each partition, as it is applied here.
+    #[must_use]
+    pub fn marks(&self) -> BTreeMap<GroupId, OutboxPosition> {
+        self.board.standing().marks.into_iter().collect()
     }
 
     /// How accounting stands.

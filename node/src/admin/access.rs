@@ -21,6 +21,7 @@ const TABLE: &[(&str, Role)] = &[
     ("ConfigHistory", Role::Monitor),
     ("ConfigShow", Role::Monitor),
     ("ConfigDiff", Role::Monitor),
+    ("ClusterStatus", Role::Monitor),
     // `list` also holds, releases and schedules what it lists.
     ("List", Role::Operator),
     ("Delete", Role::Operator),
@@ -37,9 +38,14 @@ const TABLE: &[(&str, Role)] = &[
     ("Reload", Role::Operator),
     ("RotateAcct", Role::Operator),
     ("RotateLog", Role::Operator),
+    // It reads everything that is stored.
+    ("Audit", Role::Operator),
     ("Drain", Role::Admin),
     ("ConfigPush", Role::Admin),
     ("ConfigRollback", Role::Admin),
+    ("SetStanding", Role::Admin),
+    ("TransferGroup", Role::Admin),
+    ("Balance", Role::Admin),
     ("ClusterInit", Role::Admin),
     ("ClusterToken", Role::Admin),
     ("ClusterOperator", Role::Admin),

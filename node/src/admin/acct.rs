@@ -4,11 +4,23 @@ use convoy_proto::admin as proto;
 
 use super::Ports;
 use super::ports::{AcctFigures, AcctFileFigures};
+use super::spread::{self, Scope};
 use crate::clock::Timestamp;
 use crate::id::NodeId;
 
+/// How accounting stands on the nodes that are meant.
+pub(super) async fn status(ports: &Ports, scope: Scope) -> proto::AcctStatusReply {
+    let others = spread::ask(ports, scope, spread::DEADLINE, |mut peer| async move {
+        let request = proto::AcctStatusRequest { local: true };
+        Ok(peer.acct_status(request).await?.into_inner())
+    });
+    let (own, (others, missing)) = tokio::join!(own_status(ports), others);
+    let gone = missing.into_iter().map(|gone| (NodeId(gone.node), Err(gone.reason)));
+    together(own, others.into_iter().map(|(node, reply)| (node, Ok(reply))).chain(gone).collect())
+}
+
 /// What this node knows of itself: a reply with one replica.
-pub(super) async fn own_status(ports: &Ports) -> proto::AcctStatusReply {
+async fn own_status(ports: &Ports) -> proto::AcctStatusReply {
     let node = ports.runtime.figures().node;
     let figures = ports.accounting.figures().await;
     let collector = figures.collector.map_or(0, |node| node.0);
@@ -25,7 +37,7 @@ pub(super) async fn own_status(ports: &Ports) -> proto::AcctStatusReply {
 
 /// The reply of the node that was asked (first) together with those of the other nodes, each
 /// asked for its own status only, or why they gave none.
-pub(super) fn together(
+fn together(
     own: proto::AcctStatusReply,
     others: Vec<(NodeId, Result<proto::AcctStatusReply, String>)>,
 ) -> proto::AcctStatusReply {

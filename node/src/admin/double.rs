@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
+use tonic::transport::Channel;
 
 use super::ports::*;
 use super::window::Tally;
@@ -18,9 +19,12 @@ use crate::config::{Bundle, Config, InForce};
 use crate::dns::{DnsError, Mx, Resolve};
 use crate::id::{GroupId, Locator, MessageId, NodeId, QueueName, Role};
 use crate::message::{BodyType, Envelope, Notify, Origin, Recipient, Record};
-use crate::queue::cluster::{Change, Changed, Cluster, Configuration, VersionNote};
-use crate::queue::door::{Inspect, Meta, ReportError};
-use crate::queue::model::{Operation, Pressure, QueueFigures, Stored, Switches, Waiting};
+use crate::queue::audit::Audited;
+use crate::queue::cluster::{Change, Changed, Cluster, Configuration, Standing, VersionNote};
+use crate::queue::door::{AuditError, AuditPoint, Examine, Inspect, Located, Meta, ReportError};
+use crate::queue::model::{
+    GroupFigures, Operation, OutboxPosition, Pressure, QueueFigures, Stored, Switches, Waiting,
+};
 use crate::smtp::address::{Address, ReversePath};
 
 /// Message number `n`, received at `at_ms`, to a@yahoo.com, b@gmail.com and, by way of vm1,
@@ -65,6 +69,7 @@ pub(super) fn stored(n: u64, at_ms: u64) -> Stored {
         first_attempt_at: None,
         last: None,
         held: false,
+        unknown: None,
     };
     Stored {
         locator: Locator { group: GroupId::partition(0), index: n, slot: 0 },
@@ -163,6 +168,17 @@ impl Inspect for Store {
         ready(page.map(|(_, stored)| stored.clone()).collect()).boxed()
     }
 
+    fn find(&self, id: MessageId) -> BoxFuture<'_, Option<Located>> {
+        let messages = self.messages.lock();
+        let found = messages.values().find(|stored| stored.envelope.id == id);
+        let located = |stored: &Stored| Located {
+            locator: stored.locator,
+            term: Some(3),
+            stored: Some(stored.clone()),
+        };
+        ready(found.map(located)).boxed()
+    }
+
     fn operate(&self, operation: Operation) -> BoxFuture<'_, Result<u64, ReportError>> {
         if let Some(refusal) = self.refuses.lock().clone() {
             return ready(Err(refusal)).boxed();
@@ -179,6 +195,62 @@ impl Inspect for Store {
     fn set_switches(&self, switches: Switches) -> BoxFuture<'_, Result<(), ReportError>> {
         *self.switches.lock() = switches;
         ready(Ok(())).boxed()
+    }
+}
+
+/// Partitions that a test makes.
+#[derive(Default)]
+pub(super) struct Partitions {
+    pub(super) audited: Mutex<Vec<Audited>>,
+}
+
+impl Examine for Partitions {
+    fn audit(&self, point: AuditPoint) -> BoxFuture<'_, Result<Audited, AuditError>> {
+        let audited = self.audited.lock();
+        let found = audited.iter().find(|one| one.group == point.group).cloned();
+        ready(found.ok_or(AuditError::NotReached)).boxed()
+    }
+}
+
+/// A cluster of which a test says who else is in it.
+#[derive(Default)]
+pub(super) struct Others {
+    pub(super) me: u64,
+    pub(super) cluster: Mutex<Arc<Cluster>>,
+    pub(super) others: Mutex<Vec<(NodeId, Result<Channel, String>)>>,
+    pub(super) groups: Mutex<Vec<GroupFigures>>,
+    pub(super) done: Mutex<Vec<String>>,
+}
+
+impl ClusterPort for Others {
+    fn me(&self) -> NodeId {
+        NodeId(self.me)
+    }
+
+    fn cluster(&self) -> Arc<Cluster> {
+        self.cluster.lock().clone()
+    }
+
+    fn others(&self) -> Vec<(NodeId, Result<Channel, String>)> {
+        self.others.lock().clone()
+    }
+
+    fn groups(&self) -> Vec<GroupFigures> {
+        self.groups.lock().clone()
+    }
+
+    fn transfer(&self, group: GroupId, node: NodeId) -> BoxFuture<'_, Result<(), Refusal>> {
+        self.done.lock().push(format!("transfer {group} {node}"));
+        ready(Ok(())).boxed()
+    }
+
+    fn set_standing(&self, node: NodeId, standing: Standing) -> BoxFuture<'_, Result<(), Refusal>> {
+        self.done.lock().push(format!("{standing:?} {node}"));
+        ready(Ok(())).boxed()
+    }
+
+    fn balance(&self) -> BoxFuture<'_, Result<u64, Refusal>> {
+        ready(Ok(2)).boxed()
     }
 }
 
@@ -280,6 +352,10 @@ impl AccountingPort for Accounting {
             ..Default::default()
         };
         ready(figures).boxed()
+    }
+
+    fn marks(&self) -> BTreeMap<GroupId, OutboxPosition> {
+        BTreeMap::from([(GroupId::partition(0), OutboxPosition { index: 5, n: 0 })])
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Filter {
     pub env_id: Option<String>,
     /// In the queue for at least this long.
     pub older_than: Option<Duration>,
+    /// The last attempt has no known result.
+    pub unknown: bool,
 }
 
 impl Filter {
@@ -42,6 +44,7 @@ impl Filter {
             env_id: given(&request.env_id),
             older_than: (request.older_than_ms > 0)
                 .then(|| Duration::from_millis(request.older_than_ms)),
+            unknown: request.unknown,
         })
     }
 
@@ -55,7 +58,7 @@ impl Filter {
         stored
             .waiting
             .iter()
-            .filter(move |_| message_meant)
+            .filter(move |waiting| message_meant && (!self.unknown || waiting.unknown.is_some()))
             .filter_map(|w| Some((w, stored.envelope.recipients.get(usize::from(w.recipient))?)))
             .filter(|(_, recipient)| self.means_recipient(recipient))
     }

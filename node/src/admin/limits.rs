@@ -22,7 +22,7 @@ pub(super) fn limits(
     if request.max_items > 0 {
         rows.truncate(usize::try_from(request.max_items).unwrap_or(usize::MAX));
     }
-    let end = proto::ListEnd { shown: rows.len() as u64, total };
+    let end = proto::ListEnd { shown: rows.len() as u64, total, missing: Vec::new() };
     Ok(proto::LimitsReply { rows, end: Some(end) })
 }
 

@@ -8,12 +8,14 @@
 
 pub mod access;
 mod acct;
+mod audit;
 mod caller;
 mod cluster;
 mod difference;
 mod filter;
 pub mod health;
 mod limits;
+mod members;
 mod metrics;
 pub mod monitor;
 mod operate;
@@ -25,7 +27,10 @@ mod resolve;
 mod service;
 mod show;
 pub mod socket;
+mod spread;
 mod status;
+mod story;
+mod survive;
 mod switch;
 mod upkeep;
 mod versions;
@@ -33,6 +38,7 @@ mod walk;
 pub mod window;
 
 pub use service::{API_KEY, CheckApi, Ports, Service, server};
+pub use spread::LOCAL_KEY;
 
 #[cfg(test)]
 mod double;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use convoy_proto::admin as proto;
 use tonic::Status;
 
 use super::service::{Ports, not_recorded, refused};
+use super::spread::{self, Scope};
 use super::switch::{self, Switched, TooMany};
 use super::walk::{Walk, operate};
 use crate::clock::Timestamp;
@@ -98,9 +100,41 @@ pub(super) async fn set_mode(
     }
 }
 
-/// Makes the queues that match try now. A recipient that a server deferred by an answer of its own
-/// keeps its time unless `retry_recipients` is set.
+/// How long another node may take to go through its store.
+const SCHEDULE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Makes the queues that match try now, on all nodes that are meant.
 pub(super) async fn schedule(
+    ports: &Ports,
+    scope: Scope,
+    request: &proto::ScheduleRequest,
+) -> Result<proto::ScheduleReply, Status> {
+    let others = spread::ask(ports, scope, SCHEDULE_DEADLINE, |mut peer| {
+        let request = request.clone();
+        async move { Ok(peer.schedule(request).await?.into_inner()) }
+    });
+    let (own, (others, missing)) = tokio::join!(schedule_here(ports, request), others);
+    let own = own?;
+    if scope == Scope::Here {
+        return Ok(own);
+    }
+    let all: Vec<_> = std::iter::once(own).chain(others.into_iter().map(|(_, r)| r)).collect();
+    let distinct = |of: fn(&proto::ScheduleReply) -> &Vec<String>| {
+        all.iter().flat_map(of).collect::<BTreeSet<_>>().len() as u64
+    };
+    Ok(proto::ScheduleReply {
+        scheduled: distinct(|reply| &reply.scheduled_queues),
+        matching: distinct(|reply| &reply.matching_queues),
+        recipients: all.iter().map(|reply| reply.recipients).sum(),
+        missing,
+        scheduled_queues: Vec::new(),
+        matching_queues: Vec::new(),
+    })
+}
+
+/// A recipient that a server deferred by an answer of its own keeps its time unless
+/// `retry_recipients` is set.
+async fn schedule_here(
     ports: &Ports,
     request: &proto::ScheduleRequest,
 ) -> Result<proto::ScheduleReply, Status> {
@@ -120,10 +154,16 @@ pub(super) async fn schedule(
     for name in &matching {
         ports.delivery.wake(name.clone());
     }
+    // A queue may have filled since it was listed.
+    matching.extend(scheduled.iter().cloned());
+    let names = |queues: &BTreeSet<QueueName>| queues.iter().map(ToString::to_string).collect();
     Ok(proto::ScheduleReply {
         scheduled: scheduled.len() as u64,
-        matching: matching.len().max(scheduled.len()) as u64,
+        matching: matching.len() as u64,
         recipients,
+        missing: Vec::new(),
+        scheduled_queues: names(&scheduled),
+        matching_queues: names(&matching),
     })
 }
 

@@ -1,20 +1,22 @@
 //! What administration asks of the other modules. The runtime implements these traits by asking
 //! the owners; tests bring doubles.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
+use tonic::transport::Channel;
 
 use super::window::Tally;
 use crate::clock::Timestamp;
 use crate::config::settings::Lookup;
 use crate::config::{Bundle, InForce};
 use crate::id::{GroupId, NodeId, QueueName, Role};
-use crate::queue::model::Pressure;
+use crate::queue::cluster::{Cluster, Standing};
+use crate::queue::model::{GroupFigures, OutboxPosition, Pressure};
 
 /// Why something was not done, in a sentence for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -209,6 +211,35 @@ pub trait AccountingPort: Send + Sync + 'static {
 
     /// How it stands.
     fn figures(&self) -> BoxFuture<'_, AcctFigures>;
+
+    /// How far the accounting group has the rows of each partition, as it is applied here.
+    fn marks(&self) -> BTreeMap<GroupId, OutboxPosition>;
+}
+
+/// The cluster.
+pub trait ClusterPort: Send + Sync + 'static {
+    /// This node.
+    fn me(&self) -> NodeId;
+
+    /// The cluster as it is known here. Without members while the node is alone.
+    fn cluster(&self) -> Arc<Cluster>;
+
+    /// The other members, with the connections for calls to them; or why there is none.
+    fn others(&self) -> Vec<(NodeId, Result<Channel, String>)>;
+
+    /// All groups as this node sees them.
+    fn groups(&self) -> Vec<GroupFigures>;
+
+    /// Hands the leadership of `group`, which this node leads, to `node`: sessions finish first.
+    /// Resolves when the other node leads.
+    fn transfer(&self, group: GroupId, node: NodeId) -> BoxFuture<'_, Result<(), Refusal>>;
+
+    /// Drains a member, takes it back, or begins its removal.
+    fn set_standing(&self, node: NodeId, standing: Standing) -> BoxFuture<'_, Result<(), Refusal>>;
+
+    /// Hands the groups that this node leads, and that another one should lead, to that one; gives
+    /// how many.
+    fn balance(&self) -> BoxFuture<'_, Result<u64, Refusal>>;
 }
 
 /// Where the node is in its life.

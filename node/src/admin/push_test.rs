@@ -13,7 +13,9 @@ use tokio::net::UnixStream;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
 
-use super::double::{Accounting, Board, Delivery, Dns, Door, Founding, Ingress, Runtime, Store};
+use super::double::{
+    Accounting, Board, Delivery, Dns, Door, Founding, Ingress, Others, Partitions, Runtime, Store,
+};
 use super::monitor::Monitor;
 use super::ports::Finding;
 use super::{Ports, Service, server, socket};
@@ -93,6 +95,8 @@ async fn serve(node: NodeId, runtime: &Arc<Runtime>, board: &Arc<Board>, directo
         queue: Arc::new(Store::default()),
         ingress: Arc::new(Ingress::default()),
         delivery: Arc::new(Delivery::default()),
+        examine: Arc::new(Partitions::default()),
+        cluster: Arc::new(Others::default()),
         accounting: Arc::new(Accounting),
         runtime: runtime.clone(),
         founding: Arc::new(Founding),

@@ -1,17 +1,20 @@
-//! `list`, `delete` and `show message`: commands on recipients that wait.
+//! `list` and `delete`: commands on recipients that wait, here and then on each other node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use convoy_proto::admin as proto;
+use convoy_proto::admin::list_item::Item;
 use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::filter::Filter;
 use super::service::{Ports, refused, stream};
+use super::spread::{self, Peer, Scope};
+use super::story;
 use super::walk::{Walk, operate};
 use crate::clock::Timestamp;
-use crate::id::MessageId;
-use crate::message::{Class, Envelope, Origin, Outcome, Recipient, Record, RecordType};
+use crate::message::{Class, Envelope, Outcome, Recipient, Record, RecordType};
 use crate::queue::model::{Operation, Stored, Target, Waiting};
 use crate::queue::pattern::Held;
 
@@ -20,23 +23,96 @@ type Items<T> = mpsc::Sender<Result<T, Status>>;
 /// Shows or changes the recipients that match.
 pub(super) fn list(
     ports: &Arc<Ports>,
-    request: &proto::ListRequest,
+    scope: Scope,
+    request: proto::ListRequest,
 ) -> Result<super::service::Stream<proto::ListItem>, Status> {
     let filter = Filter::read(request.filter.as_ref()).map_err(refused)?;
-    let action = request.action();
-    let most = if request.max_items == 0 { u64::MAX } else { request.max_items };
     let ports = Arc::clone(ports);
-    Ok(stream(move |items| async move { list_pages(&ports, &filter, action, most, &items).await }))
+    Ok(stream(move |items| async move {
+        let mut done = list_here(&ports, scope, &filter, &request, &items).await?;
+        let (others, missing) = spread::others(&ports, scope);
+        done.missing = missing;
+        for (node, peer) in others {
+            if done.more || items.is_closed() {
+                break;
+            }
+            if let Err(status) = list_there(peer, &request, &mut done, &items).await {
+                done.missing.push(spread::missing(node, &spread::reason(&status)));
+            }
+        }
+        let _gone = items.send(Ok(proto::ListItem { item: Some(Item::Done(done)) })).await;
+        Ok(())
+    }))
 }
 
-async fn list_pages(
-    ports: &Ports,
-    filter: &Filter,
-    action: proto::ListAction,
-    most: u64,
+const fn shows(action: proto::ListAction) -> bool {
+    matches!(action, proto::ListAction::Show | proto::ListAction::Unspecified)
+}
+
+/// Passes on what another node lists, or what it changes.
+async fn list_there(
+    mut peer: Peer,
+    request: &proto::ListRequest,
+    done: &mut proto::ListDone,
     items: &Items<proto::ListItem>,
 ) -> Result<(), Status> {
-    use proto::list_item::Item;
+    let left = request.max_items.saturating_sub(done.recipients);
+    // Nothing is left to show or change, but is there more?
+    let probes = request.max_items > 0 && left == 0;
+    let passed = match probes {
+        true => proto::ListRequest {
+            max_items: 1,
+            action: proto::ListAction::Show.into(),
+            ..request.clone()
+        },
+        false => proto::ListRequest {
+            max_items: if request.max_items == 0 { 0 } else { left },
+            ..request.clone()
+        },
+    };
+    let late = |_| spread::late(spread::DEADLINE);
+    let called = tokio::time::timeout(spread::DEADLINE, peer.list(passed));
+    let mut theirs = called.await.map_err(late)??.into_inner();
+    loop {
+        // Every page is a sign of life.
+        let item =
+            tokio::time::timeout(spread::DEADLINE, theirs.message()).await.map_err(late)??;
+        match item.and_then(|item| item.item) {
+            Some(Item::Row(_)) if probes => {
+                done.more = true;
+                return Ok(());
+            }
+            Some(Item::Row(row)) => {
+                done.recipients += 1;
+                let item = proto::ListItem { item: Some(Item::Row(row)) };
+                if items.send(Ok(item)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Some(Item::Done(last)) => {
+                if !shows(request.action()) && !probes {
+                    done.recipients += last.recipients;
+                }
+                done.more |= last.more;
+                return Ok(());
+            }
+            Some(Item::Examined(_)) => {}
+            None => return Err(Status::unavailable("its answer broke off")),
+        }
+    }
+}
+
+/// Goes through the messages of this node.
+async fn list_here(
+    ports: &Ports,
+    scope: Scope,
+    filter: &Filter,
+    request: &proto::ListRequest,
+    items: &Items<proto::ListItem>,
+) -> Result<proto::ListDone, Status> {
+    let action = request.action();
+    let most = if request.max_items == 0 { u64::MAX } else { request.max_items };
+    let held = Held::new(&ports.queue.switches());
     let now = Timestamp::now();
     let mut walk = Walk::new(Arc::clone(&ports.queue));
     let mut done = proto::ListDone::default();
@@ -48,10 +124,10 @@ async fn list_pages(
                     done.more = true;
                     break;
                 }
-                if action == proto::ListAction::Show || action == proto::ListAction::Unspecified {
-                    let item = Some(Item::Row(row(stored, waiting, recipient)));
+                if shows(action) {
+                    let item = Some(Item::Row(row(stored, waiting, recipient, &held, now)));
                     if items.send(Ok(proto::ListItem { item })).await.is_err() {
-                        return Ok(());
+                        return Ok(done);
                     }
                     done.recipients += 1;
                 } else {
@@ -60,12 +136,15 @@ async fn list_pages(
             }
         }
         done.recipients += change(ports, action, targets, now).await?;
+        if scope == Scope::Here {
+            let examined = Some(Item::Examined(walk.examined));
+            let _gone = items.send(Ok(proto::ListItem { item: examined })).await;
+        }
         if done.more || items.is_closed() {
             break 'pages;
         }
     }
-    let _gone = items.send(Ok(proto::ListItem { item: Some(Item::Done(done)) })).await;
-    Ok(())
+    Ok(done)
 }
 
 /// Holds, releases or schedules.
@@ -94,7 +173,13 @@ fn target(stored: &Stored, waiting: &Waiting, record: Option<Record>) -> Target 
     Target { locator: stored.locator, recipient: waiting.recipient, record }
 }
 
-fn row(stored: &Stored, waiting: &Waiting, recipient: &Recipient) -> proto::ListRow {
+fn row(
+    stored: &Stored,
+    waiting: &Waiting,
+    recipient: &Recipient,
+    held: &Held,
+    now: Timestamp,
+) -> proto::ListRow {
     let envelope = &stored.envelope;
     proto::ListRow {
         message: envelope.id.to_string(),
@@ -108,19 +193,17 @@ fn row(stored: &Stored, waiting: &Waiting, recipient: &Recipient) -> proto::List
         bytes: envelope.size_bytes,
         attempts: waiting.attempts,
         held: waiting.held,
-        last_error: waiting.last.as_ref().map(explanation).unwrap_or_default(),
+        last_error: waiting.last.as_ref().map(story::explanation).unwrap_or_default(),
+        unknown: waiting.unknown.map(story::unknown),
+        next: story::waiting_for(stored, waiting, recipient, held, now),
     }
-}
-
-/// The reply that decided, or our reason.
-fn explanation(outcome: &Outcome) -> String {
-    if outcome.reply.is_empty() { outcome.reason.clone() } else { outcome.reply.clone() }
 }
 
 /// Deletes the recipients that match.
 pub(super) fn delete(
     ports: &Arc<Ports>,
-    request: &proto::DeleteRequest,
+    scope: Scope,
+    request: proto::DeleteRequest,
 ) -> Result<super::service::Stream<proto::DeleteProgress>, Status> {
     let filter = Filter::read(request.filter.as_ref()).map_err(refused)?;
     if filter.queue.is_none() && filter.job_id.is_none() {
@@ -130,15 +213,61 @@ pub(super) fn delete(
     }
     let accounted = !request.no_accounting;
     let ports = Arc::clone(ports);
-    Ok(stream(move |items| async move { delete_pages(&ports, &filter, accounted, &items).await }))
+    Ok(stream(move |items| async move {
+        let Some(mut progress) = delete_here(&ports, &filter, accounted, &items).await? else {
+            return Ok(());
+        };
+        let (others, missing) = spread::others(&ports, scope);
+        progress.missing = missing;
+        for (node, peer) in others {
+            let (examined, deleted) = (progress.examined, progress.deleted);
+            let before = proto::DeleteProgress { examined, deleted, ..Default::default() };
+            if let Err(status) = delete_there(peer, &request, &mut progress, &before, &items).await
+            {
+                progress.missing.push(spread::missing(node, &spread::reason(&status)));
+            }
+        }
+        progress.finished = true;
+        let _gone = items.send(Ok(progress)).await;
+        Ok(())
+    }))
 }
 
-async fn delete_pages(
+/// Passes on what another node deletes.
+async fn delete_there(
+    mut peer: Peer,
+    request: &proto::DeleteRequest,
+    progress: &mut proto::DeleteProgress,
+    before: &proto::DeleteProgress,
+    items: &Items<proto::DeleteProgress>,
+) -> Result<(), Status> {
+    let late = |_| spread::late(DELETE_DEADLINE);
+    let called = tokio::time::timeout(spread::DEADLINE, peer.delete(request.clone()));
+    let mut theirs = called.await.map_err(late)??.into_inner();
+    loop {
+        let page =
+            tokio::time::timeout(DELETE_DEADLINE, theirs.message()).await.map_err(late)??;
+        let page = page.ok_or_else(|| Status::unavailable("its answer broke off"))?;
+        progress.examined = before.examined + page.examined;
+        progress.deleted = before.deleted + page.deleted;
+        if page.finished || items.is_closed() {
+            return Ok(());
+        }
+        let shown = proto::DeleteProgress { missing: Vec::new(), ..progress.clone() };
+        let _gone = items.send(Ok(shown)).await;
+    }
+}
+
+/// How long another node may take to delete what it finds on one page.
+const DELETE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Deletes on this node, page by page; nothing when the client has gone.
+async fn delete_here(
     ports: &Ports,
     filter: &Filter,
     accounted: bool,
     items: &Items<proto::DeleteProgress>,
-) -> Result<(), Status> {
+) -> Result<Option<proto::DeleteProgress>, Status> {
     let now = Timestamp::now();
     let mut walk = Walk::new(Arc::clone(&ports.queue));
     let mut progress = proto::DeleteProgress::default();
@@ -154,18 +283,16 @@ async fn delete_pages(
         let delete = |targets| Operation::Delete { targets };
         progress.deleted += operate(ports.queue.as_ref(), targets, delete).await?;
         progress.examined = walk.examined;
-        if items.send(Ok(progress)).await.is_err() {
+        if items.send(Ok(progress.clone())).await.is_err() {
             tracing::info!(
                 "delete stopped: mtactl went away after {} recipients",
                 progress.deleted
             );
-            return Ok(());
+            return Ok(None);
         }
     }
     tracing::info!("{} recipients deleted by administrator", progress.deleted);
-    progress.finished = true;
-    let _gone = items.send(Ok(progress)).await;
-    Ok(())
+    Ok(Some(progress))
 }
 
 /// Does some accounting file want a row for the deletion?
@@ -194,110 +321,4 @@ fn deletion(ports: &Ports, envelope: &Envelope, waiting: &Waiting, now: Timestam
     let text = format!("{};{}", record.dsn_status, record.dsn_diag);
     record.bounce_cat = ports.runtime.lookup().bounce_category(&text).to_owned();
     record
-}
-
-/// One message with all its recipients. Looks through the store, since messages lie in order of
-/// their arrival in the log.
-pub(super) async fn message(ports: &Ports, id: &str) -> Result<proto::MessageReply, Status> {
-    let id: MessageId = id.trim().parse().map_err(refused)?;
-    let mut walk = Walk::new(Arc::clone(&ports.queue));
-    while let Some(page) = walk.next().await {
-        if let Some(stored) = page.iter().find(|stored| stored.envelope.id == id) {
-            return Ok(describe(ports, stored));
-        }
-    }
-    Err(Status::not_found(format!(
-        "no message {id} waits in the partitions that this node leads: it is finished (see the \
-         accounting files), or another node has it"
-    )))
-}
-
-fn describe(ports: &Ports, stored: &Stored) -> proto::MessageReply {
-    let envelope = &stored.envelope;
-    let held = Held::new(&ports.queue.switches());
-    let now = Timestamp::now();
-    proto::MessageReply {
-        id: envelope.id.to_string(),
-        locator: stored.locator.to_string(),
-        orig: envelope.sender.to_string(),
-        received_ms: envelope.received_at.as_millis(),
-        bytes: envelope.size_bytes,
-        job_id: envelope.job.clone().unwrap_or_default(),
-        env_id: envelope.envid.clone().unwrap_or_default(),
-        vmta_pool: envelope.vmta_pool.clone().unwrap_or_default(),
-        origin: origin(&envelope.origin),
-        recipients: (0..envelope.recipients.len())
-            .map(|number| recipient_state(stored, number, &held, now))
-            .collect(),
-    }
-}
-
-fn origin(origin: &Origin) -> String {
-    match origin {
-        Origin::Smtp { helo, client, user, tls, .. } => {
-            let user = user.as_ref().map(|u| format!(", user {u}")).unwrap_or_default();
-            let tls = tls.as_ref().map(|t| format!(", {}", t.protocol)).unwrap_or_default();
-            format!("smtp from {helo} ({client}){user}{tls}")
-        }
-        Origin::Internal => "internal".to_owned(),
-    }
-}
-
-fn recipient_state(
-    stored: &Stored,
-    number: usize,
-    held: &Held,
-    now: Timestamp,
-) -> proto::RecipientState {
-    let recipient = &stored.envelope.recipients[number];
-    let state = proto::RecipientState {
-        rcpt: recipient.address.to_string(),
-        queue: recipient.queue.to_string(),
-        ..proto::RecipientState::default()
-    };
-    let Some(waiting) = stored.waiting.iter().find(|w| usize::from(w.recipient) == number) else {
-        return proto::RecipientState { finished: true, ..state };
-    };
-    let last = waiting.last.as_ref();
-    proto::RecipientState {
-        due_ms: waiting.due.as_millis(),
-        attempts: waiting.attempts,
-        first_attempt_ms: waiting.first_attempt_at.map_or(0, Timestamp::as_millis),
-        held: waiting.held,
-        last_status: last.map(|o| o.status.to_string()).unwrap_or_default(),
-        last_reply: last.map(explanation).unwrap_or_default(),
-        last_mta: last.map(|o| o.mta.clone()).unwrap_or_default(),
-        waiting_for: waiting_for(stored, waiting, recipient, held, now),
-        ..state
-    }
-}
-
-/// What the recipient waits for at this moment, and the command that ends the wait.
-fn waiting_for(
-    stored: &Stored,
-    waiting: &Waiting,
-    recipient: &Recipient,
-    held: &Held,
-    now: Timestamp,
-) -> String {
-    let job = stored.envelope.job.as_deref().filter(|job| held.is_job_paused(job));
-    let queue = &recipient.queue;
-    match (waiting.held, held.paused_by(queue), job) {
-        (true, _, _) => {
-            let address = &recipient.address;
-            format!("until it is resumed: mtactl list --queue {queue} --rcpt {address} --resume")
-        }
-        (false, Some(pattern), _) => {
-            format!("until its queue is resumed: mtactl resume queue '{pattern}'")
-        }
-        (false, None, Some(job)) => {
-            format!("until its job is resumed: mtactl resume job '{job}'")
-        }
-        (false, None, None) if waiting.due > now => {
-            format!("for its next attempt: mtactl schedule {queue} --retry-recipients")
-        }
-        (false, None, None) => {
-            format!("for a connection of its queue: mtactl show queues {queue}")
-        }
-    }
 }

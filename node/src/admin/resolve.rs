@@ -8,14 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convoy_proto::admin as proto;
+use futures_util::StreamExt as _;
+use futures_util::future::select_all;
+use futures_util::stream::BoxStream;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::operate::make_due;
 use super::service::{Ports, Stream, refused, stream};
+use super::spread::{self, Scope};
 use crate::clock::Timestamp;
 use crate::config::settings::{RouteHost, RouteTarget};
 use crate::dns::{DnsError, Mx, Resolve};
@@ -28,9 +33,11 @@ const MOST_HOSTS: usize = 30;
 const LONGEST_LINE: u64 = 2048;
 const MOST_LINES: usize = 100;
 
-/// Follows the next connection of a queue. The queue is tried at once, so that there is one.
+/// Follows the next connection of a queue, on whichever node that is. The queue is tried at once,
+/// so that there is one.
 pub(super) async fn trace(
     ports: &Arc<Ports>,
+    scope: Scope,
     request: proto::TraceRequest,
 ) -> Result<Stream<proto::TraceLine>, Status> {
     let pattern = QueuePattern::parse(&request.queue).map_err(refused)?;
@@ -40,28 +47,62 @@ pub(super) async fn trace(
         ));
     }
     let queue: QueueName = request.queue.parse().map_err(refused)?;
-    let mut lines = ports.delivery.trace(queue.clone()).await?;
+    let lines = ports.delivery.trace(queue.clone()).await?;
     if request.retry_recipients {
         let now = Timestamp::now();
         make_due(ports, &pattern, true, now, &mut std::collections::BTreeSet::new()).await?;
     }
+    let (others, missing) = spread::ask(ports, scope, spread::DEADLINE, |mut peer| {
+        let request = request.clone();
+        async move { Ok(peer.trace(request).await?.into_inner()) }
+    })
+    .await;
     ports.delivery.wake(queue);
+    let own = ReceiverStream::new(lines)
+        .map(|(at, text)| Ok(proto::TraceLine { at_ms: at.as_millis(), text }));
+    let mut all: Vec<BoxStream<'static, Result<proto::TraceLine, Status>>> = vec![own.boxed()];
+    all.extend(others.into_iter().map(|(_, lines)| lines.boxed()));
     Ok(stream(move |items: Steps<proto::TraceLine>| async move {
-        loop {
-            tokio::select! {
-                () = items.closed() => return Ok(()),
-                line = lines.recv() => match line {
-                    Some((at, text)) => {
-                        let line = proto::TraceLine { at_ms: at.as_millis(), text };
-                        if items.send(Ok(line)).await.is_err() {
-                            return Ok(());
-                        }
-                    }
-                    None => return Ok(()),
-                },
+        for gone in missing {
+            let text = format!("connections of n{} are not seen: {}", gone.node, gone.reason);
+            let line = proto::TraceLine { at_ms: Timestamp::now().as_millis(), text };
+            if items.send(Ok(line)).await.is_err() {
+                return Ok(());
             }
         }
+        tokio::select! {
+            () = items.closed() => Ok(()),
+            done = follow_first(all, &items) => done,
+        }
     }))
+}
+
+/// Passes on the stream that has a line first, and leaves the others.
+async fn follow_first(
+    mut all: Vec<BoxStream<'static, Result<proto::TraceLine, Status>>>,
+    items: &Steps<proto::TraceLine>,
+) -> Result<(), Status> {
+    let mut chosen = loop {
+        if all.is_empty() {
+            return Ok(());
+        }
+        let (first, at, _) = select_all(all.iter_mut().map(|lines| lines.next())).await;
+        let lines = all.swap_remove(at);
+        // A node that goes away while it waits takes its connection with it.
+        if let Some(Ok(line)) = first {
+            if items.send(Ok(line)).await.is_err() {
+                return Ok(());
+            }
+            break lines;
+        }
+    };
+    drop(all);
+    while let Some(line) = chosen.next().await {
+        if items.send(Ok(line?)).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 type Steps<T> = mpsc::Sender<Result<T, Status>>;

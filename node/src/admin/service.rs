@@ -11,13 +11,16 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status};
 
 use super::monitor::Monitor;
-use super::ports::{AccountingPort, DeliveryPort, FoundingPort, IngressPort, Refusal, RuntimePort};
+use super::ports::{
+    AccountingPort, ClusterPort, DeliveryPort, FoundingPort, IngressPort, Refusal, RuntimePort,
+};
+use super::spread::Scope;
 use super::{
-    acct, caller, cluster, limits, operate, push, recipients, resolve, show, status, upkeep,
-    versions,
+    acct, audit, caller, cluster, limits, members, operate, push, recipients, resolve, show,
+    status, story, upkeep, versions,
 };
 use crate::dns::Resolve;
-use crate::queue::door::{Inspect, Meta, ReportError};
+use crate::queue::door::{Examine, Inspect, Meta, ReportError};
 use crate::queue::raft::Peers;
 
 /// All that administration asks.
@@ -28,6 +31,10 @@ pub struct Ports {
     pub ingress: Arc<dyn IngressPort>,
     /// Delivery.
     pub delivery: Arc<dyn DeliveryPort>,
+    /// Whole partitions and groups.
+    pub examine: Arc<dyn Examine>,
+    /// The cluster.
+    pub cluster: Arc<dyn ClusterPort>,
     /// Accounting.
     pub accounting: Arc<dyn AccountingPort>,
     /// The runtime.
@@ -151,32 +158,38 @@ impl Admin for Service {
         Ok(Response::new(status::version(&self.ports)))
     }
 
-    async fn status(&self, _: Request<proto::StatusRequest>) -> Reply<proto::StatusReply> {
-        Ok(Response::new(status::status(&self.ports)))
+    async fn status(&self, request: Request<proto::StatusRequest>) -> Reply<proto::StatusReply> {
+        let scope = Scope::of(&request);
+        reply(async move { Ok(status::status(&self.ports, scope).await) }).await
     }
 
     type QueuesStream = Stream<proto::QueueItem>;
 
     async fn queues(&self, request: Request<proto::QueuesRequest>) -> Reply<Self::QueuesStream> {
-        reply(show::queues(&self.ports, request.into_inner())).await
+        let scope = Scope::of(&request);
+        reply(show::queues(&self.ports, scope, request.into_inner())).await
     }
 
     type DomainsStream = Stream<proto::DomainItem>;
 
     async fn domains(&self, request: Request<proto::DomainsRequest>) -> Reply<Self::DomainsStream> {
-        reply(show::domains(&self.ports, request.into_inner())).await
+        let scope = Scope::of(&request);
+        reply(show::domains(&self.ports, scope, request.into_inner())).await
     }
 
     type VmtasStream = Stream<proto::VmtaItem>;
 
     async fn vmtas(&self, request: Request<proto::VmtasRequest>) -> Reply<Self::VmtasStream> {
-        reply(show::vmtas(&self.ports, request.into_inner())).await
+        let scope = Scope::of(&request);
+        reply(show::vmtas(&self.ports, scope, request.into_inner())).await
     }
 
     type JobsStream = Stream<proto::JobItem>;
 
     async fn jobs(&self, request: Request<proto::JobsRequest>) -> Reply<Self::JobsStream> {
-        Ok(Response::new(show::jobs(&self.ports, &request.into_inner())))
+        let scope = Scope::of(&request);
+        let request = request.into_inner();
+        reply(async move { Ok(show::jobs(&self.ports, scope, &request).await) }).await
     }
 
     async fn limits(&self, request: Request<proto::LimitsRequest>) -> Reply<proto::LimitsReply> {
@@ -191,19 +204,22 @@ impl Admin for Service {
     }
 
     async fn message(&self, request: Request<proto::MessageRequest>) -> Reply<proto::MessageReply> {
-        reply(recipients::message(&self.ports, &request.into_inner().id)).await
+        let scope = Scope::of(&request);
+        reply(story::message(&self.ports, scope, &request.into_inner().id)).await
     }
 
     type ListStream = Stream<proto::ListItem>;
 
     async fn list(&self, request: Request<proto::ListRequest>) -> Reply<Self::ListStream> {
-        recipients::list(&self.ports, &request.into_inner()).map(Response::new)
+        let scope = Scope::of(&request);
+        recipients::list(&self.ports, scope, request.into_inner()).map(Response::new)
     }
 
     type DeleteStream = Stream<proto::DeleteProgress>;
 
     async fn delete(&self, request: Request<proto::DeleteRequest>) -> Reply<Self::DeleteStream> {
-        recipients::delete(&self.ports, &request.into_inner()).map(Response::new)
+        let scope = Scope::of(&request);
+        recipients::delete(&self.ports, scope, request.into_inner()).map(Response::new)
     }
 
     async fn pause_queue(
@@ -239,13 +255,15 @@ impl Admin for Service {
         &self,
         request: Request<proto::ScheduleRequest>,
     ) -> Reply<proto::ScheduleReply> {
-        reply(operate::schedule(&self.ports, &request.into_inner())).await
+        let scope = Scope::of(&request);
+        reply(operate::schedule(&self.ports, scope, &request.into_inner())).await
     }
 
     type TraceStream = Stream<proto::TraceLine>;
 
     async fn trace(&self, request: Request<proto::TraceRequest>) -> Reply<Self::TraceStream> {
-        reply(resolve::trace(&self.ports, request.into_inner())).await
+        let scope = Scope::of(&request);
+        reply(resolve::trace(&self.ports, scope, request.into_inner())).await
     }
 
     type ResolveStream = Stream<proto::ResolveStep>;
@@ -256,10 +274,10 @@ impl Admin for Service {
 
     async fn clear_dns_cache(
         &self,
-        _: Request<proto::ClearDnsCacheRequest>,
+        request: Request<proto::ClearDnsCacheRequest>,
     ) -> Reply<proto::ClearDnsCacheReply> {
-        self.ports.dns.clear_cache();
-        Ok(Response::new(proto::ClearDnsCacheReply {}))
+        let scope = Scope::of(&request);
+        reply(async move { Ok(upkeep::clear_dns_cache(&self.ports, scope).await) }).await
     }
 
     async fn reload(&self, _: Request<proto::ReloadRequest>) -> Reply<proto::ReloadReply> {
@@ -346,17 +364,19 @@ impl Admin for Service {
 
     async fn acct_status(
         &self,
-        _: Request<proto::AcctStatusRequest>,
+        request: Request<proto::AcctStatusRequest>,
     ) -> Reply<proto::AcctStatusReply> {
-        Ok(Response::new(acct::own_status(&self.ports).await))
+        let local = request.get_ref().local;
+        let scope = if local { Scope::Here } else { Scope::of(&request) };
+        reply(async move { Ok(acct::status(&self.ports, scope).await) }).await
     }
 
     async fn reset_counters(
         &self,
-        _: Request<proto::ResetCountersRequest>,
+        request: Request<proto::ResetCountersRequest>,
     ) -> Reply<proto::ResetCountersReply> {
-        status::reset(&self.ports);
-        Ok(Response::new(proto::ResetCountersReply {}))
+        let scope = Scope::of(&request);
+        reply(async move { Ok(status::reset(&self.ports, scope).await) }).await
     }
 
     async fn drain(&self, _: Request<proto::DrainRequest>) -> Reply<proto::DrainReply> {
@@ -382,5 +402,38 @@ impl Admin for Service {
         request: Request<proto::ClusterOperatorRequest>,
     ) -> Reply<proto::ClusterOperatorReply> {
         cluster::operator(&self.ports, &request.into_inner()).map(Response::new)
+    }
+
+    async fn cluster_status(
+        &self,
+        request: Request<proto::ClusterStatusRequest>,
+    ) -> Reply<proto::ClusterStatusReply> {
+        let scope = Scope::of(&request);
+        reply(async move { Ok(members::status(&self.ports, scope).await) }).await
+    }
+
+    async fn set_standing(
+        &self,
+        request: Request<proto::SetStandingRequest>,
+    ) -> Reply<proto::SetStandingReply> {
+        reply(members::set_standing(&self.ports, &request.into_inner())).await
+    }
+
+    async fn transfer_group(
+        &self,
+        request: Request<proto::TransferGroupRequest>,
+    ) -> Reply<proto::TransferGroupReply> {
+        let scope = Scope::of(&request);
+        reply(members::transfer(&self.ports, scope, &request.into_inner())).await
+    }
+
+    async fn balance(&self, request: Request<proto::BalanceRequest>) -> Reply<proto::BalanceReply> {
+        let scope = Scope::of(&request);
+        reply(members::balance(&self.ports, scope)).await
+    }
+
+    async fn audit(&self, request: Request<proto::AuditRequest>) -> Reply<proto::AuditReply> {
+        let scope = Scope::of(&request);
+        reply(audit::audit(&self.ports, scope, request.into_inner())).await
     }
 }

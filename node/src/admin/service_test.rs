@@ -14,7 +14,9 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Streaming};
 
-use super::double::{Accounting, Delivery, Dns, Door, Founding, Ingress, Runtime, Store, stored};
+use super::double::{
+    Accounting, Delivery, Dns, Door, Founding, Ingress, Others, Partitions, Runtime, Store, stored,
+};
 use super::monitor::Monitor;
 use super::ports::{Activity, Event, EventKind, Finding, Mode};
 use super::window::Tally;
@@ -35,24 +37,35 @@ struct Fixture {
     runtime: Arc<Runtime>,
     dns: Arc<Dns>,
     monitor: Arc<Monitor>,
+    partitions: Arc<Partitions>,
+    others: Arc<Others>,
     client: AdminClient<Channel>,
+    channel: Channel,
     _directory: TempDir,
 }
 
 impl Fixture {
     /// A service with `messages` messages, each with three recipients.
     async fn start(messages: u64) -> Self {
+        Self::start_node(1, messages).await
+    }
+
+    async fn start_node(node: u64, messages: u64) -> Self {
         let store = Arc::new(Store::default());
         for n in 0..messages {
             store.insert(stored(n, 1000 + n));
         }
         let runtime = Arc::new(Runtime::new(Config::from_text(CONFIG).unwrap()));
         let (ingress, delivery) = (Arc::new(Ingress::default()), Arc::new(Delivery::default()));
+        let partitions = Arc::new(Partitions::default());
+        let others = Arc::new(Others { me: node, ..Others::default() });
         let (dns, monitor) = (Arc::new(Dns::default()), Arc::new(Monitor::default()));
         let ports = Ports {
             queue: store.clone(),
             ingress: ingress.clone(),
             delivery: delivery.clone(),
+            examine: partitions.clone(),
+            cluster: others.clone(),
             accounting: Arc::new(Accounting),
             runtime: runtime.clone(),
             founding: Arc::new(Founding),
@@ -76,8 +89,20 @@ impl Fixture {
         });
         let channel =
             Endpoint::from_static("http://mtad").connect_with_connector(connector).await.unwrap();
-        let client = AdminClient::new(channel);
-        Self { store, ingress, delivery, runtime, dns, monitor, client, _directory: directory }
+        let client = AdminClient::new(channel.clone());
+        Self {
+            store,
+            ingress,
+            delivery,
+            runtime,
+            dns,
+            monitor,
+            partitions,
+            others,
+            client,
+            channel,
+            _directory: directory,
+        }
     }
 
     fn activity(&self, queue: &str, activity: Activity) {
@@ -109,6 +134,7 @@ impl Fixture {
             match item.item.unwrap() {
                 Item::Row(row) => rows.push(row),
                 Item::Done(done) => return (rows, done),
+                Item::Examined(_) => panic!("nobody asked for itself alone"),
             }
         }
         panic!("no end");
@@ -618,6 +644,9 @@ async fn upkeep_is_passed_on_and_refusals_come_back() {
     node.client.clear_dns_cache(proto::ClearDnsCacheRequest::default()).await.unwrap();
     assert!(*node.dns.cleared.lock());
 }
+
+#[path = "spread_test.rs"]
+mod spread;
 
 #[tokio::test]
 async fn a_client_of_a_newer_protocol_is_refused() {

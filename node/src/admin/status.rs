@@ -6,9 +6,11 @@ use convoy_proto::admin as proto;
 
 use super::ports::{ConnectionFigures, PartitionFigures, RunState};
 use super::service::Ports;
+use super::spread::{self, Scope};
 use super::window::{Tally, Windows};
 use crate::clock::Timestamp;
 use crate::config::settings::DeliveryType;
+use crate::id::NodeId;
 use crate::queue::model::Pressure;
 
 /// Version of the program.
@@ -23,11 +25,34 @@ pub(super) fn version(ports: &Ports) -> proto::VersionReply {
     }
 }
 
-/// All figures of the node.
-pub(super) fn status(ports: &Ports) -> proto::StatusReply {
+/// Domains of one node that are told to the node that adds up; beyond, some may be counted twice.
+const DOMAINS_MAX: usize = 1 << 18;
+
+/// All figures of the nodes that are meant.
+pub(super) async fn status(ports: &Ports, scope: Scope) -> proto::StatusReply {
+    let others = spread::ask(ports, scope, spread::DEADLINE, |mut peer| async move {
+        Ok(peer.status(proto::StatusRequest {}).await?.into_inner())
+    });
+    let (others, missing) = others.await;
+    let own = here(ports);
+    if others.is_empty() && missing.is_empty() {
+        return match scope {
+            Scope::Here => own,
+            Scope::Everywhere => {
+                proto::StatusReply { smtp_domains: vec![], other_domains: vec![], ..own }
+            }
+        };
+    }
+    let nodes = std::iter::once(own).chain(others.into_iter().map(|(_, reply)| reply)).collect();
+    total(nodes, missing)
+}
+
+/// Figures of this node.
+fn here(ports: &Ports) -> proto::StatusReply {
     let node = ports.runtime.figures();
     let (inbound, outbound) = ports.monitor.windows();
-    let (smtp_queues, other_queues) = queue_totals(ports);
+    let QueueSums { smtp, other, smtp_domains, other_domains } = queue_totals(ports);
+    let (smtp_queues, other_queues) = (smtp, other);
     proto::StatusReply {
         version: VERSION.to_owned(),
         host_name: node.host_name,
@@ -41,18 +66,123 @@ pub(super) fn status(ports: &Ports) -> proto::StatusReply {
         }),
         inbound: Some(connections(ports.ingress.connections(), node.most_inbound)),
         outbound: Some(connections(ports.delivery.connections(), node.most_outbound)),
-        smtp_queues: Some(smtp_queues),
-        other_queues: Some(other_queues),
+        smtp_queues,
+        other_queues,
         store: Some(proto::Store {
             free_bytes: node.free_bytes,
             refusing: refusing(&node.pressure),
         }),
-        partitions: node.partitions.into_iter().map(partition).collect(),
+        partitions: node.partitions.into_iter().map(|p| partition(node.node, p)).collect(),
+        nodes: Vec::new(),
+        missing: Vec::new(),
+        smtp_domains,
+        other_domains,
     }
 }
 
-/// Lets traffic and the tops of connections begin again.
-pub(super) fn reset(ports: &Ports) {
+/// Adds up what the nodes said. The first one is the asked node: its name and times are shown.
+fn total(mut nodes: Vec<proto::StatusReply>, missing: Vec<proto::Missing>) -> proto::StatusReply {
+    let mut sum = nodes.first().cloned().unwrap_or_default();
+    let (mut smtp, mut other) = (BTreeSet::new(), BTreeSet::new());
+    for (n, node) in nodes.iter_mut().enumerate() {
+        smtp.extend(std::mem::take(&mut node.smtp_domains));
+        other.extend(std::mem::take(&mut node.other_domains));
+        if n == 0 {
+            continue;
+        }
+        sum.traffic = Some(both(sum.traffic, node.traffic));
+        sum.inbound = Some(connections_sum(sum.inbound, node.inbound));
+        sum.outbound = Some(connections_sum(sum.outbound, node.outbound));
+        sum.smtp_queues = Some(queues_sum(sum.smtp_queues, node.smtp_queues));
+        sum.other_queues = Some(queues_sum(sum.other_queues, node.other_queues));
+        for theirs in &node.partitions {
+            match sum.partitions.iter_mut().find(|ours| ours.name == theirs.name) {
+                Some(ours) if theirs.leader > 0 && theirs.term > ours.term => {
+                    ours.clone_from(theirs);
+                }
+                Some(_) => {}
+                None => sum.partitions.push(theirs.clone()),
+            }
+        }
+    }
+    let mine = sum.node;
+    for partition in &mut sum.partitions {
+        partition.led = partition.leader == mine;
+    }
+    if let Some(queues) = &mut sum.smtp_queues {
+        queues.domains = smtp.len() as u64;
+    }
+    if let Some(queues) = &mut sum.other_queues {
+        queues.domains = other.len() as u64;
+    }
+    nodes.sort_by_key(|node| node.node);
+    proto::StatusReply { nodes, missing, smtp_domains: vec![], other_domains: vec![], ..sum }
+}
+
+fn both(a: Option<proto::TrafficBoth>, b: Option<proto::TrafficBoth>) -> proto::TrafficBoth {
+    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+    proto::TrafficBoth {
+        inbound: Some(windows_sum(a.inbound, b.inbound)),
+        outbound: Some(windows_sum(a.outbound, b.outbound)),
+    }
+}
+
+/// The tops of nodes need not have come at the same time: their sum is the most that it can have
+/// been.
+fn windows_sum(
+    a: Option<proto::TrafficWindows>,
+    b: Option<proto::TrafficWindows>,
+) -> proto::TrafficWindows {
+    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+    let sum = |a: Option<proto::Traffic>, b: Option<proto::Traffic>| {
+        let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+        Some(proto::Traffic {
+            recipients: a.recipients + b.recipients,
+            messages: a.messages + b.messages,
+            bytes: a.bytes + b.bytes,
+        })
+    };
+    proto::TrafficWindows {
+        total: sum(a.total, b.total),
+        last_hour: sum(a.last_hour, b.last_hour),
+        top_hour: sum(a.top_hour, b.top_hour),
+        last_minute: sum(a.last_minute, b.last_minute),
+        top_minute: sum(a.top_minute, b.top_minute),
+    }
+}
+
+fn connections_sum(
+    a: Option<proto::Connections>,
+    b: Option<proto::Connections>,
+) -> proto::Connections {
+    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+    proto::Connections {
+        current: a.current + b.current,
+        top: a.top + b.top,
+        maximum: a.maximum + b.maximum,
+    }
+}
+
+fn queues_sum(a: Option<proto::QueueTotals>, b: Option<proto::QueueTotals>) -> proto::QueueTotals {
+    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+    proto::QueueTotals {
+        recipients: a.recipients + b.recipients,
+        domains: a.domains + b.domains,
+        bytes: a.bytes + b.bytes,
+    }
+}
+
+/// Lets traffic and the tops of connections begin again, on all nodes that are meant.
+pub(super) async fn reset(ports: &Ports, scope: Scope) -> proto::ResetCountersReply {
+    let others = spread::ask(ports, scope, spread::DEADLINE, |mut peer| async move {
+        peer.reset_counters(proto::ResetCountersRequest {}).await
+    });
+    reset_here(ports);
+    let (_, missing) = others.await;
+    proto::ResetCountersReply { missing }
+}
+
+fn reset_here(ports: &Ports) {
     ports.monitor.reset(ports.ingress.accepted(), ports.delivery.delivered());
     ports.ingress.reset_top();
     ports.delivery.reset_top();
@@ -60,7 +190,7 @@ pub(super) fn reset(ports: &Ports) {
 }
 
 /// Totals of the queues that are sent by SMTP, and of those that are filed or discarded.
-fn queue_totals(ports: &Ports) -> (proto::QueueTotals, proto::QueueTotals) {
+fn queue_totals(ports: &Ports) -> QueueSums {
     let lookup = ports.runtime.lookup();
     let (mut smtp, mut other) = (proto::QueueTotals::default(), proto::QueueTotals::default());
     let (mut smtp_domains, mut other_domains) = (BTreeSet::new(), BTreeSet::new());
@@ -78,7 +208,30 @@ fn queue_totals(ports: &Ports) -> (proto::QueueTotals, proto::QueueTotals) {
     }
     smtp.domains = smtp_domains.len() as u64;
     other.domains = other_domains.len() as u64;
-    (smtp, other)
+    let hashes = |domains: BTreeSet<String>| {
+        domains.iter().take(DOMAINS_MAX).map(|domain| hash(domain)).collect()
+    };
+    QueueSums {
+        smtp: Some(smtp),
+        other: Some(other),
+        smtp_domains: hashes(smtp_domains),
+        other_domains: hashes(other_domains),
+    }
+}
+
+/// Totals, and hashes of the domains in them: the same domain may be on several nodes.
+struct QueueSums {
+    smtp: Option<proto::QueueTotals>,
+    other: Option<proto::QueueTotals>,
+    smtp_domains: Vec<u64>,
+    other_domains: Vec<u64>,
+}
+
+/// FNV-1a: the same on every node, whatever its version.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 const fn run_state(state: RunState) -> proto::RunState {
@@ -100,8 +253,9 @@ fn refusing(pressure: &Pressure) -> String {
     }
 }
 
-fn partition(figures: PartitionFigures) -> proto::Partition {
-    proto::Partition { name: figures.name, led: figures.led, term: figures.term }
+fn partition(node: NodeId, figures: PartitionFigures) -> proto::Partition {
+    let PartitionFigures { name, led, term } = figures;
+    proto::Partition { name, led, term, leader: if led { node.0 } else { 0 } }
 }
 
 fn connections(figures: ConnectionFigures, maximum: u32) -> proto::Connections {

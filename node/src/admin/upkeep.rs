@@ -8,6 +8,7 @@ use tonic::Status;
 
 use super::ports::{CheckSource, EffectiveSetting, Finding};
 use super::service::Ports;
+use super::spread::{self, Scope};
 use crate::id::DEFAULT_VMTA;
 
 /// Settings in force for a queue.
@@ -94,6 +95,16 @@ pub(super) async fn rotate_acct(
 pub(super) async fn rotate_log(ports: &Ports) -> Result<proto::RotateLogReply, Status> {
     ports.runtime.rotate_log().await?;
     Ok(proto::RotateLogReply {})
+}
+
+/// Forgets names, on all nodes that are meant.
+pub(super) async fn clear_dns_cache(ports: &Ports, scope: Scope) -> proto::ClearDnsCacheReply {
+    let others = spread::ask(ports, scope, spread::DEADLINE, |mut peer| async move {
+        peer.clear_dns_cache(proto::ClearDnsCacheRequest::default()).await
+    });
+    ports.dns.clear_cache();
+    let (_, missing) = others.await;
+    proto::ClearDnsCacheReply { missing }
 }
 
 /// Hands everything over to other nodes.

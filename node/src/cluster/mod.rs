@@ -8,12 +8,14 @@
 //! - `authority`: the certificates of nodes and operators; `subject`: whom a certificate is for.
 //! - `credentials`: the node's own certificate in use; `files`: on disk; `renewal`: kept good.
 //! - `dial`, `accept`: TLS connections to others and from others; `gate`: who may call what.
+//! - `doubt`: attempts whose result is not known, since their node ended in between.
 //! - `token`, `join`, `joining`: how a new node gets in, seen from the cluster and from the node.
 
 pub mod accept;
 pub mod authority;
 pub mod credentials;
 pub mod dial;
+pub mod doubt;
 pub mod files;
 pub mod gate;
 pub mod join;

@@ -44,8 +44,9 @@ impl Site {
         let config = Arc::new(ArcSwap::from_pointee(configuration(text)));
         let arbiters = vec![actix_rt::Arbiter::current()];
         let work = Arc::clone(&queue);
-        let delivery =
-            Delivery::start(Arc::clone(&config), work, Arc::new(table), shared(), arbiters);
+        let doubts = Arc::clone(&queue);
+        let (config_of, table) = (Arc::clone(&config), Arc::new(table));
+        let delivery = Delivery::start(config_of, work, doubts, table, shared(), arbiters);
         Self { queue, delivery, config }
     }
 
@@ -87,6 +88,29 @@ async fn a_message_is_delivered_and_its_row_tells_how() {
     assert_eq!(row.headers, [("Subject".to_owned(), "a row".to_owned())]);
     assert_eq!((row.dlv_tls_protocol.as_str(), row.bounce_cat.as_str()), ("", ""));
     assert_eq!(site.delivery.counters().delivered(), (1, 1, 25));
+}
+
+#[actix_rt::test]
+async fn every_final_dot_is_in_doubt_until_its_report_is_committed() {
+    let rcpt = vec![("gone", "550 5.1.1 no such user")];
+    let sink = Sink::start(Behaviour { rcpt, ..Behaviour::default() }).await;
+    let site = Site::start(&domain("x.example", &sink, ""));
+    site.send(to(&["a@x.example", "b@x.example"])).await;
+    // Refused before the final dot, nothing is in doubt.
+    site.queue.submit(to(&["gone@x.example"]));
+    site.queue.until(|state| (state.outcomes().len() == 3).then_some(())).await;
+    site.queue.look(|state| {
+        let [(dot, known)] = &state.dots[..] else { panic!("{:?}", state.dots) };
+        assert_eq!((&dot.recipients[..], dot.term), (&[(0, 0), (1, 0)][..], fixture::TERM));
+        assert_eq!(*known, Some(true));
+    });
+
+    // The server has it, and nobody will ever be told.
+    *site.queue.stops.lock() = true;
+    site.queue.submit(to(&["c@x.example"]));
+    let known = |state: &fixture::State| state.dots.get(1).and_then(|(_, known)| *known);
+    let known = site.queue.until(known).await;
+    assert_eq!((known, sink.messages().len()), (false, 2));
 }
 
 #[actix_rt::test]

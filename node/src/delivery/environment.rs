@@ -18,7 +18,7 @@ use super::trace::Traces;
 use crate::clock::{Instant, monotonic};
 use crate::config::Config;
 use crate::dns::Resolve;
-use crate::queue::door::Work;
+use crate::queue::door::{Doubts, Work};
 use crate::queue::model::Switches;
 use crate::tls::connector::Connectors;
 
@@ -29,6 +29,8 @@ const BROKEN_MAX: usize = 4096;
 pub(crate) struct Environment {
     pub(crate) config: Arc<ArcSwap<Config>>,
     pub(crate) work: Arc<dyn Work>,
+    /// Told of every final dot.
+    pub(crate) doubts: Arc<dyn Doubts>,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) switches: watch::Receiver<Switches>,
     pub(crate) agenda: Mutex<Agenda>,
@@ -53,6 +55,7 @@ impl Environment {
     pub(crate) fn new(
         config: Arc<ArcSwap<Config>>,
         work: Arc<dyn Work>,
+        doubts: Arc<dyn Doubts>,
         resolver: Arc<dyn Resolve>,
         shared: Arc<dyn Shared>,
         arbiters: Vec<ArbiterHandle>,
@@ -75,6 +78,7 @@ impl Environment {
             turns: Mutex::default(),
             config,
             work,
+            doubts,
             resolver,
         }
     }

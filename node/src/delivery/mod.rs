@@ -46,7 +46,7 @@ pub use trace::TraceLine;
 use crate::config::Config;
 use crate::dns::Resolve;
 use crate::id::{GroupId, QueueName};
-use crate::queue::door::Work;
+use crate::queue::door::{Doubts, Work};
 use environment::Environment;
 use limits::Shared;
 use message::{Changed, Hasten, NewWork};
@@ -77,13 +77,15 @@ impl Delivery {
     pub fn start(
         config: Arc<ArcSwap<Config>>,
         work: Arc<dyn Work>,
+        doubts: Arc<dyn Doubts>,
         resolver: Arc<dyn Resolve>,
         shared: Arc<dyn Shared>,
         arbiters: Vec<ArbiterHandle>,
     ) -> Self {
         let arbiter = arbiters.first().expect("delivery needs a thread").clone();
         let (alive, sessions) = mpsc::channel(1);
-        let env = Arc::new(Environment::new(config, work, resolver, shared, arbiters, alive));
+        let env = Environment::new(config, work, doubts, resolver, shared, arbiters, alive);
+        let env = Arc::new(env);
         let scheduler = Arc::new(Mutex::new(start_scheduler(&env, &arbiter)));
         arbiter.spawn(supervise(Arc::clone(&env), Arc::clone(&scheduler), arbiter.clone()));
         arbiter.spawn(keep_limits(Arc::clone(&env)));

@@ -7,9 +7,12 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use convoy_proto::storage as proto;
 
-use super::model::{Operation, RecipientResult, Report, Submission, Switches, Target, Waiting};
+use super::model::{
+    FinalDot, Operation, RecipientResult, Report, Submission, Switches, Target, UnknownAttempt,
+    Waiting,
+};
 use crate::clock::Timestamp;
-use crate::id::{GroupId, Locator, MessageId, QueueName};
+use crate::id::{GroupId, Locator, MessageId, NodeId, QueueName};
 use crate::message::{
     BodyType, Class, Envelope, Notify, Origin, Outcome, Recipient, Record, RecordType, Ret, Status,
     TlsInfo,
@@ -393,7 +396,24 @@ fn target(t: &Target) -> proto::Target {
         message: Some(position(t.locator)),
         recipient: t.recipient.into(),
         record: t.record.as_ref().map(record),
+        attempts: None,
+        at: 0,
     }
+}
+
+/// Attempts of `node` in one term whose results are not known.
+#[must_use]
+pub fn mark_unknown(node: NodeId, term: u64, dots: &[FinalDot]) -> proto::MarkUnknown {
+    let targets = dots.iter().flat_map(|dot| {
+        dot.recipients.iter().map(|(recipient, attempts)| proto::Target {
+            message: Some(position(dot.locator)),
+            recipient: (*recipient).into(),
+            record: None,
+            attempts: Some(*attempts),
+            at: dot.at.0,
+        })
+    });
+    proto::MarkUnknown { term, at: 0, node_id: node.0, targets: targets.collect() }
 }
 
 /// Reads a target of an operation in `group`; its record stays encoded.
@@ -452,6 +472,11 @@ pub fn read_waiting(recipient: u16, row: proto::RecipientRow) -> Result<Waiting>
         first_attempt_at: row.first_attempt_at.map(Timestamp),
         last: row.last.map(read_outcome).transpose()?,
         held: row.held,
+        unknown: row.unknown.map(|unknown| UnknownAttempt {
+            node: NodeId(unknown.node_id),
+            term: unknown.term,
+            at: Timestamp(unknown.at),
+        }),
     })
 }
 

@@ -9,10 +9,10 @@ use prost::Message;
 
 use super::cluster::Change;
 use super::codec;
-use super::model::{Operation, OutboxPosition, Report, Submission, Switches};
+use super::model::{FinalDot, Operation, OutboxPosition, Report, Submission, Switches};
 use super::store::entry::Proposal;
 use crate::clock::Timestamp;
-use crate::id::MessageId;
+use crate::id::{MessageId, NodeId};
 use crate::message::Record;
 
 /// The newest format of entries that this version reads. It writes the one that the cluster has
@@ -128,6 +128,12 @@ impl Draft {
     /// Changes what is known of the cluster.
     pub(crate) fn cluster(change: &Change) -> Self {
         Self::new(proto::command::Kind::Cluster(change.0.clone()), Vec::new(), 0)
+    }
+
+    /// Notes attempts of `node` in one term whose results are not known.
+    pub(crate) fn mark_unknown(node: NodeId, term: u64, dots: &[FinalDot]) -> Self {
+        let kind = proto::command::Kind::MarkUnknown(codec::mark_unknown(node, term, dots));
+        Self::new(kind, Vec::new(), 0)
     }
 
     /// Forgets tokens and unclaimed pieces.

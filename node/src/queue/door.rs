@@ -2,17 +2,19 @@
 //! their tests bring doubles.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use super::audit::Audited;
 use super::cluster::{Change, Changed, Cluster, Configuration, Placement};
 use super::model::{
-    Accepted, Due, GroupFigures, Moved, Operation, OutboxPosition, OutboxRow, Pressure,
+    Accepted, Due, FinalDot, GroupFigures, Moved, Operation, OutboxPosition, OutboxRow, Pressure,
     QueueFigures, Report, Stored, Submission, SubmitError, Switches, Wake,
 };
 use crate::clock::Timestamp;
-use crate::id::{GroupId, Locator, NodeId, QueueName};
+use crate::id::{GroupId, Locator, MessageId, NodeId, QueueName};
 use crate::message::Record;
 
 /// The way in, for ingress.
@@ -135,6 +137,9 @@ pub trait Inspect: Send + Sync + 'static {
     /// `delete`, which filter page by page.
     fn page(&self, after: Option<Locator>, limit: usize) -> BoxFuture<'_, Vec<Stored>>;
 
+    /// Looks for a message by its id, in all partitions of which this node has a replica.
+    fn find(&self, id: MessageId) -> BoxFuture<'_, Option<Located>>;
+
     /// Does what an operator asks; resolves when it is committed. Gives the number of recipients
     /// changed.
     fn operate(&self, operation: Operation) -> BoxFuture<'_, Result<u64, ReportError>>;
@@ -144,6 +149,79 @@ pub trait Inspect: Send + Sync + 'static {
 
     /// Changes the switches; resolves when it is committed.
     fn set_switches(&self, switches: Switches) -> BoxFuture<'_, Result<(), ReportError>>;
+}
+
+/// Where a message was found.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// Its position.
+    pub locator: Locator,
+    /// The term in which this node leads its partition, if it does.
+    pub term: Option<u64>,
+    /// None when all its recipients are finished.
+    pub stored: Option<Stored>,
+}
+
+/// Which state of a partition is audited, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditPoint {
+    /// The partition.
+    pub group: GroupId,
+    /// As it is when exactly this entry is applied; now when there is none.
+    pub index: Option<u64>,
+    /// Also read bodies.
+    pub bodies: bool,
+    /// How long it may take.
+    pub most: Duration,
+}
+
+/// Why there is no audit of a replica.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuditError {
+    /// The replica is beyond the entry already: ask for a later one.
+    #[error("the replica is beyond the entry")]
+    TooLate,
+    /// The replica did not come to the entry in time.
+    #[error("the replica did not come to the entry in time")]
+    NotReached,
+    /// It was not read to its end in the time allowed.
+    #[error("the state could not be read to its end in the time allowed")]
+    Expired,
+    /// It cannot be read.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Looks at whole partitions, for operators.
+pub trait Examine: Send + Sync + 'static {
+    /// Adds up a partition as it is in one moment.
+    fn audit(&self, point: AuditPoint) -> BoxFuture<'_, Result<Audited, AuditError>>;
+}
+
+/// A transaction whose result is not known yet, by the name that [`Doubts::begin`] gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Remembers what is between final dot and report, for delivery. Both methods take microseconds.
+pub trait Doubts: Send + Sync + 'static {
+    /// The final dot comes next.
+    fn begin(&self, dot: FinalDot) -> Ticket;
+
+    /// The report is committed, or there is nothing to report. When it is not `known` whether the
+    /// server has the message, that is noted with its recipients.
+    fn end(&self, ticket: Ticket, known: bool);
+}
+
+/// Notes attempts whose results are not known.
+pub trait MarkUnknown: Send + Sync + 'static {
+    /// Marks the recipients of `dots`, all in `group`, that `node` sent to. A recipient that was
+    /// reported since is left alone. Gives how many were marked; resolves when it is applied.
+    fn mark_unknown(
+        &self,
+        node: NodeId,
+        group: GroupId,
+        dots: Vec<FinalDot>,
+    ) -> BoxFuture<'_, Result<u64, ReportError>>;
 }
 
 /// The log of a group, for the collector.

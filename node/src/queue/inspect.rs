@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use futures_util::future::BoxFuture;
 
 use super::command::Draft;
-use super::door::{Inspect, ReportError, Work};
+use super::door::{Inspect, Located, ReportError, Work};
 use super::local::Queue;
 use super::machine::Answer;
 use super::model::{Operation, QueueFigures, Stored, Switches, Target};
 use super::proposer::When;
 use super::work::report_error;
-use crate::id::{GroupId, Locator, QueueName};
+use crate::id::{GroupId, Locator, MessageId, QueueName};
 
 /// Recipients that one command changes at most.
 const TARGETS: usize = 500;
@@ -44,6 +44,24 @@ impl Inspect for Queue {
         })
     }
 
+    fn find(&self, id: MessageId) -> BoxFuture<'_, Option<Located>> {
+        Box::pin(async move {
+            let mut finished = None;
+            for (group, term) in self.groups().into_iter().filter(|(g, _)| g.is_partition()) {
+                let Some(locator) = self.locate(group, id).await else { continue };
+                let stored = self.read(group, move |state| state.message(locator)).await;
+                let stored = stored.filter(|stored| stored.envelope.id == id);
+                let located = Located { locator, term, stored };
+                if located.stored.is_some() {
+                    return Some(located);
+                }
+                // A replica that is behind may have it elsewhere.
+                finished = finished.or(Some(located));
+            }
+            finished
+        })
+    }
+
     fn operate(&self, operation: Operation) -> BoxFuture<'_, Result<u64, ReportError>> {
         Box::pin(async move {
             let mut changed = 0;
@@ -68,6 +86,28 @@ impl Inspect for Queue {
             let told = self.propose(GroupId::META, draft, When::Applied).await;
             told.map(drop).map_err(report_error)
         })
+    }
+}
+
+/// Messages read at a time where there is no index.
+const PAGE: usize = 64;
+
+impl Queue {
+    /// The position of a message in a partition. Messages that came before this version made an
+    /// index are looked for page by page.
+    async fn locate(&self, group: GroupId, id: MessageId) -> Option<Locator> {
+        let (found, indexed) = self.read(group, move |state| state.locate(id)).await;
+        if found.is_some() || indexed {
+            return found;
+        }
+        let mut after = None;
+        loop {
+            let page = self.read(group, move |state| state.page(after, PAGE)).await;
+            after = Some(page.last()?.locator);
+            if let Some(stored) = page.iter().find(|stored| stored.envelope.id == id) {
+                return Some(stored.locator);
+            }
+        }
     }
 }
 

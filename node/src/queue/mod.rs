@@ -6,10 +6,13 @@
 //! Only `raft` knows openraft, and only `store` knows RocksDB.
 
 mod apply;
+pub mod audit;
 pub mod cluster;
 pub mod codec;
 mod command;
 pub mod door;
+mod doubt;
+mod examine;
 mod housekeeping;
 mod inbox;
 mod index;

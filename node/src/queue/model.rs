@@ -89,6 +89,33 @@ pub struct Waiting {
     pub last: Option<Outcome>,
     /// Held by an operator (`mtactl list --pause`).
     pub held: bool,
+    /// An attempt whose result is not known; nothing was reported since.
+    pub unknown: Option<UnknownAttempt>,
+}
+
+/// An attempt that may have been delivered: its sender ended between the final dot and the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownAttempt {
+    /// The node that sent.
+    pub node: NodeId,
+    /// The term in which it led.
+    pub term: u64,
+    /// When it sent the final dot.
+    pub at: Timestamp,
+}
+
+/// A transaction at its final dot: from here until the report is committed, only its sender knows
+/// whether the server took the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalDot {
+    /// The message.
+    pub locator: Locator,
+    /// The term in which the sender leads.
+    pub term: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Numbers of the recipients, with the attempts that were made before.
+    pub recipients: Vec<(u16, u32)>,
 }
 
 /// A message with its open recipients, as loaded for an attempt or for an operator.

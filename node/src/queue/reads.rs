@@ -12,7 +12,7 @@ use super::store::database::{Database, Family};
 use super::store::keys;
 use super::store::overlay::Overlay;
 use crate::clock::Timestamp;
-use crate::id::{GroupId, Locator, QueueName};
+use crate::id::{GroupId, Locator, MessageId, QueueName};
 use crate::queue::machine::BodyPart;
 
 type Result<T> = std::result::Result<T, MachineError>;
@@ -59,6 +59,23 @@ impl<'a> State<'a> {
         let found = self.view.scan(Table::Due, &rows::due_from(queue, from), &end, limit)?;
         let read = |key: &[u8]| rows::read_due(self.group, key).ok_or_else(|| broken("a due time"));
         found.iter().map(|row| read(&row.key)).collect()
+    }
+
+    /// The position of a message by its id; and whether the index holds all messages of its age.
+    pub(super) fn locate(&self, id: MessageId) -> Result<(Option<Locator>, bool)> {
+        let bytes = codec::message_id(id);
+        for key in [rows::token(&bytes), rows::open_id(&bytes)] {
+            if let Some(value) = self.view.get(Table::Token, &key)? {
+                let row: proto::TokenRow = decode(&value)?;
+                return Ok((Some(codec::read_position(self.group, row.message)?), true));
+            }
+        }
+        let counters: proto::Counters = match self.view.get(Table::State, rows::COUNTERS)? {
+            Some(value) => decode(&value)?,
+            None => return Ok((None, true)),
+        };
+        let since = counters.since;
+        Ok((None, since != 0 && id.time().0 >= since))
     }
 
     /// A message with its open recipients.

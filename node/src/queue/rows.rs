@@ -9,6 +9,7 @@
 //! | Outbox | index, n | `Record` |
 //! | Token | `i`, message id | `TokenRow` |
 //! | Token | `t`, time, message id | nothing: tokens by age |
+//! | Token | `m`, message id | `TokenRow` of an open message whose token has expired |
 //! | State | `c` | `Counters` |
 //! | State | `a` | position of the outbox's last acknowledgement |
 //! | State | `u`, index, part | `ChunkRow`: a piece of a body that no message has claimed |
@@ -25,6 +26,7 @@ pub(crate) const UNCLAIMED: u8 = b'u';
 pub(crate) const HELD: u8 = b'h';
 const TOKEN_BY_ID: u8 = b'i';
 const TOKEN_BY_TIME: u8 = b't';
+const OPEN_BY_ID: u8 = b'm';
 
 /// Bytes of a message's position in a key.
 const PLACE: usize = 10;
@@ -155,6 +157,11 @@ pub(crate) fn read_outbox(key: &[u8]) -> Option<OutboxPosition> {
 /// A token by its message's id.
 pub(crate) fn token(id: &[u8]) -> Vec<u8> {
     [&[TOKEN_BY_ID], id].concat()
+}
+
+/// An open message by its id, when its token has expired.
+pub(crate) fn open_id(id: &[u8]) -> Vec<u8> {
+    [&[OPEN_BY_ID], id].concat()
 }
 
 /// A token by its age.

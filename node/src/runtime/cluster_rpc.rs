@@ -19,6 +19,7 @@ use super::node::{Parts, partitions};
 use crate::admin::{self, access};
 use crate::cluster::accept::accept;
 use crate::cluster::credentials::Credentials;
+use crate::cluster::doubt::InDoubtService;
 use crate::cluster::gate::{Gate, Need};
 use crate::cluster::join;
 use crate::queue::Queue;
@@ -78,6 +79,7 @@ fn services(parts: &Arc<Parts>, asked: &Arc<admin::Ports>) -> Routes {
         .add_service(parts.queue.peer_service())
         .add_service(parts.accounting.service())
         .add_service(parts.limits.service())
+        .add_service(InDoubtService::server(Arc::clone(&parts.foreign)))
         .add_service(admin::server(admin::Service::new(Arc::clone(asked))))
         .add_service(join::server(parts.queue.clone(), partitions));
     services.routes()

@@ -8,6 +8,7 @@
 //! - `versions`: which version of the shared configuration a node runs with.
 //! - `split`: two files out of one.
 //! - `health`: what probes ask, and word to the service manager.
+//! - `cluster_port`: what administration asks of the cluster.
 //! - `ports`: what administration asks, answered by the owners.
 //! - `rpc`: the gRPC server on the Unix socket, and the way to the collector.
 //! - `cluster_rpc`: the gRPC server on the cluster listener.
@@ -16,6 +17,7 @@
 
 mod acct_paths;
 pub mod check;
+mod cluster_port;
 mod cluster_rpc;
 mod delivery_port;
 mod founding;

@@ -33,6 +33,7 @@ use crate::admin::probes::Probes;
 use crate::clock::Timestamp;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::dial::transport;
+use crate::cluster::doubt::{self, Foreign, Journal};
 use crate::cluster::limits;
 use crate::cluster::renewal;
 use crate::cluster::steward::Steward;
@@ -72,6 +73,8 @@ pub(super) struct Parts {
     pub(super) delivery: Arc<Delivery>,
     pub(super) limits: Arc<limits::Driver>,
     pub(super) ingress: Arc<Ingress>,
+    /// What other nodes have told that they have in doubt.
+    pub(super) foreign: Arc<Foreign>,
     pub(super) runtime: Handle,
     pub(super) credentials: Arc<Credentials>,
     pub(super) listening: watch::Sender<Listening>,
@@ -93,6 +96,8 @@ pub(super) struct Node {
     /// `health-listener`, to the end: probes see that the node stops.
     probes: Option<Probes>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// They go on until the last session has reported.
+    doubting: Vec<JoinHandle<()>>,
 }
 
 impl Parts {
@@ -150,9 +155,13 @@ impl Node {
         });
         // It ends with the queue: until the last session has gone, its limits are asked for.
         runtime.spawn(Arc::clone(&limits).run());
+        let spool = config.load().server.spool.clone();
+        let Doubting { journal, foreign, tasks: doubting } =
+            keep_doubts(&spool, &queue, &runtime).await?;
         let delivery = Arc::new(Delivery::start(
             Arc::clone(&config),
             queue.clone(),
+            journal,
             Arc::clone(&resolver),
             limits.clone(),
             threads.arbiters(),
@@ -174,6 +183,7 @@ impl Node {
             delivery,
             limits,
             ingress,
+            foreign,
             runtime: runtime.clone(),
             credentials,
             listening: watch::Sender::new(Listening::Off),
@@ -205,7 +215,8 @@ impl Node {
             .spawn(async move { Rpc::start(socket, asked, &accounting).await })
             .await
             .context("the runtime ended")??;
-        Ok(Self { parts, rpc, cluster, stewardship, probes, tasks: Mutex::new(watching) })
+        let tasks = Mutex::new(watching);
+        Ok(Self { parts, rpc, cluster, stewardship, probes, tasks, doubting })
     }
 
     /// Says on standard output where the node listens and where it writes.
@@ -282,6 +293,9 @@ impl Node {
         }
         parts.accounting.stop().await;
         self.rpc.stop().await;
+        for task in self.doubting {
+            task.abort();
+        }
         drop(self.probes);
         let queue = Arc::clone(&parts.queue);
         if parts.runtime.spawn(async move { queue.shutdown().await }).await.is_err() {
@@ -361,6 +375,42 @@ pub(super) fn partitions(queue: &Queue) -> u32 {
     let groups = queue.groups();
     let partitions = groups.iter().filter(|(group, _)| group.is_partition()).count();
     u32::try_from(partitions).unwrap_or(u32::MAX)
+}
+
+/// How long a start waits for marks on what a former run left open.
+const MARK_GRACE: Duration = Duration::from_secs(2);
+
+/// What is in doubt, here and elsewhere.
+struct Doubting {
+    journal: Arc<Journal>,
+    foreign: Arc<Foreign>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Opens the journal of what is in doubt, marks what a former run left open, and starts the tasks
+/// that keep marks up. Must be done before anything is sent again.
+async fn keep_doubts(spool: &Path, queue: &Arc<Queue>, runtime: &Handle) -> Result<Doubting> {
+    let path = spool.join("in-doubt");
+    let journal =
+        Journal::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    let journal = Arc::new(journal);
+    let (open, mark) = (Arc::clone(&journal), Arc::clone(queue));
+    let marking = runtime.spawn(async move {
+        let marked = doubt::mark_left_open(&open, mark.as_ref(), mark.as_ref());
+        // Where no leader is known yet, the tasks go on.
+        let _late = tokio::time::timeout(MARK_GRACE, marked).await;
+    });
+    marking.await.context("the runtime ended")?;
+    let around = doubt::Surroundings {
+        mark: queue.clone(),
+        work: queue.clone(),
+        meta: queue.clone(),
+        peers: queue.peers(),
+    };
+    let foreign = Arc::new(Foreign::default());
+    let _inside = runtime.enter();
+    let tasks = doubt::start(&journal, &foreign, around);
+    Ok(Doubting { journal, foreign, tasks })
 }
 
 /// Makes actors again that ended by a panic: actix does not.

@@ -1,5 +1,6 @@
 //! What administration asks, answered by the owners.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -21,6 +22,7 @@ use crate::config::settings::{Lookup, Rate, VirtualMta};
 use crate::config::{self, InForce};
 use crate::dns::Resolve;
 use crate::id::GroupId;
+use crate::queue::model::OutboxPosition;
 use crate::queue::{self, door::Inbox as _, door::Meta};
 use crate::runtime::check::{self, Shared};
 
@@ -29,6 +31,8 @@ pub(super) fn of(parts: &Arc<Parts>, dns: Arc<dyn Resolve>, monitor: Arc<Monitor
     Ports {
         queue: parts.queue.clone(),
         ingress: Arc::new(Ingress(Arc::clone(parts))),
+        examine: parts.queue.clone(),
+        cluster: Arc::new(super::cluster_port::Port(Arc::clone(parts))),
         delivery: Arc::new(super::delivery_port::Port(Arc::clone(parts))),
         accounting: Arc::new(Accounts(Arc::clone(parts))),
         runtime: Arc::new(Runtime(Arc::clone(parts))),
@@ -103,6 +107,10 @@ impl AccountingPort for Accounts {
             }
         }
         .boxed()
+    }
+
+    fn marks(&self) -> BTreeMap<GroupId, OutboxPosition> {
+        self.0.accounting.marks()
     }
 }
 

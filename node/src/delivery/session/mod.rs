@@ -3,6 +3,7 @@
 //! It takes batches from its destination one by one and reports each to the queue before it takes
 //! the next, so that at most one transaction per connection is in doubt after a crash.
 
+mod doubt;
 mod file;
 mod local;
 mod open;

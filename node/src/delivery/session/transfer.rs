@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Spec;
+use super::doubt::Doubt;
 use super::open::Link;
 use super::settle::settle;
 use crate::clock::{Timestamp, monotonic};
@@ -156,7 +157,8 @@ pub(super) async fn transfer(spec: &Spec, link: &mut Link, batch: &Batch) -> Tra
         return ready(BatchEnd::Lost);
     }
     link.messages += 1;
-    let (verdicts, failure) = match converse(spec, link, batch, transaction(&loaded)).await {
+    let mut doubt = None;
+    let (verdicts, failure) = match converse(spec, link, batch, &loaded, &mut doubt).await {
         Course::Verdicts(verdicts, failure) => (verdicts, failure),
         Course::Lost => return Transferred { result: BatchEnd::Lost, after: After::Closed },
     };
@@ -168,6 +170,7 @@ pub(super) async fn transfer(spec: &Spec, link: &mut Link, batch: &Batch) -> Tra
             tracing::warn!("{}: {text}", spec.queue);
         }
         if let Some(early) = not_tried(spec, link, &verdicts, failure) {
+            settle_doubt(doubt);
             return early;
         }
     } else {
@@ -176,15 +179,32 @@ pub(super) async fn transfer(spec: &Spec, link: &mut Link, batch: &Batch) -> Tra
     let outcomes = outcomes(spec, link, &verdicts);
     let some_left = outcomes.len() < verdicts.len();
     let result = report(spec, batch, &loaded, &link.path, outcomes).await;
+    if result != BatchEnd::Lost {
+        settle_doubt(doubt);
+    }
     let left = some_left && result != BatchEnd::Lost;
     let result = if left { BatchEnd::NotTried } else { result };
     Transferred { result, after: after(spec, link, failure.as_ref(), result) }
 }
 
-async fn converse(spec: &Spec, link: &mut Link, batch: &Batch, transaction: Transaction) -> Course {
+/// The result of a final dot, if there was one, is on record or says nothing.
+fn settle_doubt(doubt: Option<Doubt>) {
+    if let Some(doubt) = doubt {
+        doubt.settled();
+    }
+}
+
+/// Holds the dialogue. `doubt` is filled before the final dot is sent.
+async fn converse(
+    spec: &Spec,
+    link: &mut Link,
+    batch: &Batch,
+    loaded: &Loaded,
+    doubt: &mut Option<Doubt>,
+) -> Course {
     let group = batch.claim.locator.group;
     let mut verdicts = Vec::new();
-    link.driver.client.send(monotonic(), transaction);
+    link.driver.client.send(monotonic(), transaction(loaded));
     loop {
         match link.driver.event().await {
             Event::Finishing => {
@@ -193,6 +213,7 @@ async fn converse(spec: &Spec, link: &mut Link, batch: &Batch, transaction: Tran
                 if recalled || !spec.env.work.may_send(group, batch.term) {
                     return Course::Lost;
                 }
+                *doubt = Some(Doubt::begin(spec, batch.term, loaded));
                 link.driver.client.finish(monotonic());
             }
             Event::Done(done) => verdicts = done,

@@ -33,14 +33,23 @@ impl Run<'_> {
         Ok(Answer::Changed(changed))
     }
 
-    /// Notes that the last attempt of these recipients has no known result.
+    /// Notes that the last attempt of these recipients has no known result. A recipient with more
+    /// attempts than were seen has been reported since, and keeps what the report said.
     pub(super) fn mark_unknown(
         &mut self,
         unknown: &proto::MarkUnknown,
     ) -> Result<Answer, MachineError> {
-        let attempt =
-            proto::UnknownAttempt { term: unknown.term, at: unknown.at, node_id: unknown.node_id };
-        let changed = self.each(&unknown.targets, |run, at, number, row, _| {
+        let changed = self.each(&unknown.targets, |run, at, number, row, target| {
+            if target.attempts.is_some_and(|seen| seen != row.attempts) {
+                return Ok(false);
+            }
+            let at_dot = if target.at == 0 { unknown.at } else { target.at };
+            let attempt =
+                proto::UnknownAttempt { term: unknown.term, at: at_dot, node_id: unknown.node_id };
+            // What is known of a later attempt stays.
+            if row.unknown.is_some_and(|known| known.term > attempt.term) {
+                return Ok(false);
+            }
             run.change(at, number, &row, |new| new.unknown = Some(attempt))
         })?;
         Ok(Answer::Changed(changed))

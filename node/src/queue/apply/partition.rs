@@ -22,6 +22,9 @@ impl From<Unreadable> for MachineError {
     }
 }
 
+/// Rows of the outbox that are counted at a time.
+const ROWS_PAGE: usize = 1024;
+
 /// Stops the node when `holds` is false.
 pub(super) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), MachineError> {
     if holds { Ok(()) } else { Err(MachineError::Inconsistent(what())) }
@@ -71,6 +74,7 @@ impl Machine for PartitionMachine {
             effects: &mut self.effects,
             rows: 0,
         };
+        run.begin_counting()?;
         let mut answers = Vec::with_capacity(read.commands.len());
         for (slot, command) in (0..).zip(read.commands) {
             answers.push(run.command(slot, command)?);
@@ -180,8 +184,36 @@ impl Run<'_> {
         self.rows = self.rows.checked_add(1).ok_or_else(|| {
             MachineError::Inconsistent(format!("entry {} makes too many rows", self.index))
         })?;
+        self.counters.rows_made += 1;
         self.effects.push(Effect::Outbox);
         Ok(())
+    }
+
+    /// A state of an earlier version did not count accounting rows: those that wait are the first.
+    fn begin_counting(&mut self) -> Result<(), MachineError> {
+        if self.counters.since != 0 {
+            return Ok(());
+        }
+        let from = self.changes.get(Table::State, rows::ACKNOWLEDGED)?.unwrap_or_default();
+        self.counters.rows_made = self.count_rows(from, &rows::outbox_end())?;
+        // A new state is complete from the beginning.
+        let is_new = self.counters.accepted_messages == 0;
+        self.counters.since = if is_new { 1 } else { self.proposed_at.max(1) };
+        Ok(())
+    }
+
+    /// Rows of the outbox, counted page by page.
+    fn count_rows(&self, mut from: Vec<u8>, to: &[u8]) -> Result<u64, MachineError> {
+        let mut count = 0;
+        loop {
+            let page = self.changes.scan(Table::Outbox, &from, to, ROWS_PAGE)?;
+            count += page.len() as u64;
+            let Some(last) = page.last().filter(|_| page.len() == ROWS_PAGE) else {
+                return Ok(count);
+            };
+            from.clone_from(&last.key);
+            from.push(0);
+        }
     }
 
     fn acknowledge(&mut self, ack: &proto::OutboxAck) -> Result<Answer, MachineError> {
@@ -190,6 +222,7 @@ impl Run<'_> {
         let upto = rows::outbox_after(OutboxPosition { index: ack.index, n });
         let before = self.changes.get(Table::State, rows::ACKNOWLEDGED)?.unwrap_or_default();
         if before < upto {
+            self.counters.rows_acknowledged += self.count_rows(before.clone(), &upto)?;
             self.changes.delete_range(Table::Outbox, &before, &upto);
             self.changes.put(Table::State, rows::ACKNOWLEDGED, &upto);
         }

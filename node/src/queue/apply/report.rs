@@ -148,6 +148,7 @@ impl Run<'_> {
             .changes
             .get(Table::Message, &key)?
             .ok_or_else(|| MachineError::Inconsistent(format!("message {at} is missing")))?;
+        self.forget_id(&row)?;
         for body in &decode::<proto::MessageBodies>(&row)?.body {
             let part = part_of(body)?;
             self.changes.release_body(part);
@@ -158,6 +159,16 @@ impl Run<'_> {
         self.changes.delete(Table::Message, &key);
         ensure(self.counters.open_messages > 0, || "no message is open".to_owned())?;
         self.counters.open_messages -= 1;
+        Ok(())
+    }
+
+    /// The row by which an old message was found by its id; young ones have none.
+    fn forget_id(&mut self, row: &[u8]) -> Result<(), MachineError> {
+        let identity: proto::MessageIdentity = decode(row)?;
+        let key = rows::open_id(&identity.envelope.unwrap_or_default().id);
+        if self.changes.get(Table::Token, &key)?.is_some() {
+            self.changes.delete(Table::Token, &key);
+        }
         Ok(())
     }
 }

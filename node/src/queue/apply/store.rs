@@ -139,6 +139,21 @@ impl Run<'_> {
         Ok(Answer::Piece(part))
     }
 
+    /// Lets a token go. A message that is still open is found by its id from then on by a row of
+    /// another kind, which goes with the message.
+    fn forget_token(&mut self, id: &[u8]) -> Result<(), MachineError> {
+        let token = rows::token(id);
+        if let Some(value) = self.changes.get(Table::Token, &token)? {
+            let row: proto::TokenRow = decode(&value)?;
+            let at = codec::read_position(self.group, row.message)?;
+            if self.changes.get(Table::Message, &rows::message(at))?.is_some() {
+                self.changes.put(Table::Token, &rows::open_id(id), &value);
+            }
+        }
+        self.changes.delete(Table::Token, &token);
+        Ok(())
+    }
+
     /// Forgets tokens and unclaimed pieces that are older than `before`.
     pub(super) fn expire(&mut self, before: u64) -> Result<Answer, MachineError> {
         let (from, to) = rows::tokens_before(before);
@@ -152,7 +167,7 @@ impl Run<'_> {
         for row in &old {
             let id = rows::read_token_at(&row.key)
                 .ok_or_else(|| MachineError::Inconsistent("key of a token".to_owned()))?;
-            self.changes.delete(Table::Token, &rows::token(id));
+            self.forget_token(id)?;
         }
         // Pieces are in the order of their entries, and thereby roughly of their age.
         let (from, to) = ([rows::UNCLAIMED], [rows::UNCLAIMED + 1]);

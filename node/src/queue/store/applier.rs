@@ -240,10 +240,22 @@ impl Worker {
         })
     }
 
-    fn apply(&mut self, entries: Vec<ApplyEntry>) -> Result<(), MachineError> {
-        if entries.is_empty() {
-            return Ok(());
+    /// Applies entries, with a stop after each one that somebody waits for.
+    fn apply(&mut self, mut entries: Vec<ApplyEntry>) -> Result<(), MachineError> {
+        while let Some(last) = entries.last().map(|last| last.entry.id.index)
+            && let Some(index) = self.database.captures.next(self.group, last)
+        {
+            let rest = entries.split_off(entries.partition_point(|e| e.entry.id.index <= index));
+            if !entries.is_empty() {
+                self.apply_batch(entries)?;
+            }
+            self.database.captures.reached(self.group, index);
+            entries = rest;
         }
+        if entries.is_empty() { Ok(()) } else { self.apply_batch(entries) }
+    }
+
+    fn apply_batch(&mut self, entries: Vec<ApplyEntry>) -> Result<(), MachineError> {
         let mut applied = self.shared.applied.lock().clone().unwrap_or_default();
         let prefix = keys::state(self.group, self.epoch);
         let mut overlay = Overlay::new(&self.database, prefix);

@@ -8,6 +8,7 @@ use rocksdb::{
     DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
+use super::captures::Captures;
 use super::{StoreError, keys};
 use crate::id::GroupId;
 use crate::queue::machine::{BodyPart, Row, Table};
@@ -85,6 +86,8 @@ impl Default for Sizes {
 /// The open database. Every method blocks.
 pub(crate) struct Database {
     db: DB,
+    /// Who wants to see a state at a certain entry.
+    pub(crate) captures: Captures,
 }
 
 impl Database {
@@ -95,7 +98,7 @@ impl Database {
             .map(|f| ColumnFamilyDescriptor::new(f.name(), family_options(f, sizes, &cache)));
         let db = DB::open_cf_descriptors(&database_options(), dir, families)
             .map_err(StoreError::database("opening the database"))?;
-        Ok(Self { db })
+        Ok(Self { db, captures: Captures::default() })
     }
 
     fn family(&self, family: Family) -> &ColumnFamily {

@@ -6,6 +6,7 @@
 //! the asynchronous runtime. When all threads have stopped, the database is closed.
 
 pub(crate) mod applier;
+pub(crate) mod captures;
 pub(crate) mod committer;
 pub mod database;
 pub(crate) mod entry;

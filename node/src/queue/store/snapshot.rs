@@ -137,7 +137,7 @@ fn of_files(error: MachineError) -> StoreError {
     StoreError::Files(error.to_string())
 }
 
-fn read_epoch(frozen: &Frozen<'_>, group: GroupId) -> Result<u16, StoreError> {
+pub(crate) fn read_epoch(frozen: &Frozen<'_>, group: GroupId) -> Result<u16, StoreError> {
     let Some(value) = frozen.get(Family::Meta, &keys::meta(group, keys::Meta::Epoch))? else {
         return Ok(0);
     };
@@ -148,7 +148,10 @@ fn read_epoch(frozen: &Frozen<'_>, group: GroupId) -> Result<u16, StoreError> {
         .ok_or_else(|| StoreError::Damaged(format!("epoch of {group}")))
 }
 
-fn read_applied(frozen: &Frozen<'_>, group: GroupId) -> Result<Option<proto::Applied>, StoreError> {
+pub(crate) fn read_applied(
+    frozen: &Frozen<'_>,
+    group: GroupId,
+) -> Result<Option<proto::Applied>, StoreError> {
     let epoch = read_epoch(frozen, group)?;
     let key = keys::meta(group, keys::Meta::Applied(epoch));
     frozen.get(Family::Meta, &key)?.map(|value| decode(&value)).transpose()
