@@ -1,13 +1,16 @@
 //! A real `mtad` in a directory of its own.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
+
 use tokio::process::{Child, ChildStdout, Command};
 
 /// How long a node may take to get ready or to stop.
@@ -23,6 +26,19 @@ pub struct Node {
     pub health: Option<SocketAddr>,
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
+}
+
+/// How to start a node on a directory that has its configuration already.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Words of the command line before the program: it is run by what they name.
+    pub before: Vec<String>,
+    /// Arguments besides the configuration.
+    pub arguments: Vec<String>,
+    /// Environment besides the inherited one.
+    pub environment: Vec<(String, String)>,
 }
 
 /// The directives that every test node needs: spool, log and administration in its directory.
@@ -62,11 +78,27 @@ impl Node {
     ///
     /// As [`Node::start`].
     pub async fn restart_with(directory: &Path, arguments: &[&str]) -> Result<Self> {
+        let arguments = arguments.iter().map(|&word| word.to_owned()).collect();
+        let directory = directory.to_owned();
+        Self::launch(&Launch { directory, arguments, ..Launch::default() }).await
+    }
+
+    /// Starts a node and waits until it accepts mail.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::start`].
+    pub async fn launch(launch: &Launch) -> Result<Self> {
+        let directory = &launch.directory;
         let errors = std::fs::File::create(directory.join("stderr"))?;
-        let mut child = Command::new(program("mtad"))
+        let mut words = launch.before.iter().map(Into::into).collect::<Vec<OsString>>();
+        words.push(program("mtad").into());
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
             .arg("--config")
             .arg(directory.join("config"))
-            .args(arguments)
+            .args(&launch.arguments)
+            .envs(launch.environment.iter().cloned())
             .current_dir(directory)
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -75,7 +107,7 @@ impl Node {
             .context("cannot start mtad")?;
         let stdout = child.stdout.take().context("mtad has no standard output")?;
         let mut node = Self {
-            directory: directory.to_owned(),
+            directory: directory.clone(),
             listeners: Vec::new(),
             health: None,
             child,
@@ -120,15 +152,33 @@ impl Node {
         Ok(())
     }
 
+    /// Sends a signal.
+    ///
+    /// # Errors
+    ///
+    /// When the process has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        kill_process(pid.context("mtad has ended already")?, signal)?;
+        Ok(())
+    }
+
+    /// How it ended; none while it runs.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// SIGTERM, and waits for an orderly end.
     ///
     /// # Errors
     ///
     /// When it does not end in time, or with an error.
     pub async fn stop(mut self) -> Result<()> {
-        let pid = self.child.id().context("mtad has ended already")?;
-        let status = Command::new("kill").arg(pid.to_string()).status().await?;
-        anyhow::ensure!(status.success(), "kill failed");
+        self.signal(Signal::TERM)?;
         let status = tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .context("mtad did not stop in time")??;
@@ -142,18 +192,7 @@ impl Node {
     ///
     /// When it fails; the error holds what it printed.
     pub async fn mtactl(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new(program("mtactl"))
-            .arg("--socket")
-            .arg(self.directory.join("mtad.sock"))
-            .args(arguments)
-            .output()
-            .await?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            bail!("mtactl {} failed: {text}{errors}", arguments.join(" "));
-        }
-        Ok(text)
+        mtactl(&self.directory, arguments).await
     }
 
     /// What the node answers on its `health-listener`: status line and headers, then the body.
@@ -176,6 +215,30 @@ impl Node {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join("mtad.log")).unwrap_or_default()
     }
+}
+
+/// Runs `mtactl` against the node in `directory` and gives its standard output.
+///
+/// # Errors
+///
+/// When it fails or takes more than a minute; the error holds what it printed.
+pub async fn mtactl(directory: &Path, arguments: &[&str]) -> Result<String> {
+    let words = arguments.join(" ");
+    let asked = Command::new(program("mtactl"))
+        .arg("--socket")
+        .arg(directory.join("mtad.sock"))
+        .args(arguments)
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PATIENCE, asked)
+        .await
+        .with_context(|| format!("mtactl {words} did not end"))??;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("mtactl {words} failed: {text}{errors}");
+    }
+    Ok(text)
 }
 
 /// A program of this workspace: it stands beside the running test or demonstration.

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -24,6 +25,33 @@ pub struct Behaviour {
     pub silent_after_dot: u32,
     /// Extensions besides STARTTLS.
     pub extensions: Vec<String>,
+    /// Sees all that happens, and decides replies; the server then keeps no message itself.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Sees what happens at a server, and has a say in it.
+pub trait Observer: Send + Sync {
+    /// A client has connected; gives the connection's number, or the reply that sends it away.
+    ///
+    /// # Errors
+    ///
+    /// The reply, when the client is not wanted.
+    fn opened(&self, peer: SocketAddr) -> Result<u32, String>;
+
+    /// A command came.
+    fn command(&self, connection: u32, line: &str, encrypted: bool);
+
+    /// A recipient was named; gives a reply other than `250`.
+    fn recipient(&self, argument: &str) -> Option<String>;
+
+    /// The final dot came; gives the reply and how long to wait before it.
+    fn arrived(&self, connection: u32, message: &Received) -> (Duration, String);
+
+    /// The reply to the final dot was written.
+    fn replied(&self, connection: u32);
+
+    /// The connection has ended.
+    fn closed(&self, connection: u32);
 }
 
 /// What happens about encryption.
@@ -48,6 +76,7 @@ impl Behaviour {
             recipient_replies: Vec::new(),
             drop_after_dot: 0,
             silent_after_dot: 0,
+            observer: None,
             extensions: ["PIPELINING", "8BITMIME", "SIZE 50000000", "ENHANCEDSTATUSCODES", "DSN"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -180,9 +209,19 @@ enum End {
 
 async fn serve(stream: TcpStream, peer: SocketAddr, behaviour: Behaviour, log: &Log) -> Result<()> {
     stream.set_nodelay(true)?;
-    let mut session = Session { behaviour: &behaviour, log, peer, encrypted: false, cert: false };
     let mut stream = BufReader::new(stream);
+    let watched =
+        match behaviour.observer.as_deref().map(|observer| (observer, observer.opened(peer))) {
+            None => None,
+            Some((observer, Ok(connection))) => Some(Watched { observer, connection }),
+            Some((_, Err(reply))) => {
+                stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+                return Ok(());
+            }
+        };
     stream.write_all(b"220 sink.example ESMTP\r\n").await?;
+    let (behaviour, watched) = (&behaviour, watched.as_ref());
+    let mut session = Session { behaviour, watched, log, peer, encrypted: false, cert: false };
     if let End::Closed = session.run(&mut stream).await? {
         return Ok(());
     }
@@ -209,8 +248,21 @@ async fn serve(stream: TcpStream, peer: SocketAddr, behaviour: Behaviour, log: &
     Ok(())
 }
 
+/// A connection that somebody watches; its end is told when this is dropped.
+struct Watched<'a> {
+    observer: &'a dyn Observer,
+    connection: u32,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.observer.closed(self.connection);
+    }
+}
+
 struct Session<'a> {
     behaviour: &'a Behaviour,
+    watched: Option<&'a Watched<'a>>,
     log: &'a Log,
     peer: SocketAddr,
     encrypted: bool,
@@ -238,6 +290,9 @@ impl Session<'_> {
             }
             let command = line.trim_end().to_owned();
             let upper = command.to_ascii_uppercase();
+            if let Some(Watched { observer, connection }) = self.watched {
+                observer.command(*connection, &upper, self.encrypted);
+            }
             let reply = if let Some(name) = upper.strip_prefix("EHLO ") {
                 helo = name.to_ascii_lowercase();
                 self.ehlo()
@@ -294,6 +349,10 @@ impl Session<'_> {
                 return format!("{reply}\r\n");
             }
         }
+        let watched = self.watched.and_then(|watched| watched.observer.recipient(argument));
+        if let Some(reply) = watched {
+            return format!("{reply}\r\n");
+        }
         transaction.recipients.push(argument.to_owned());
         "250 2.1.5 ok\r\n".to_owned()
     }
@@ -327,7 +386,7 @@ impl Session<'_> {
             }
         }
         let transaction = std::mem::take(transaction);
-        self.log.messages.lock().expect("no holder panics").push(Received {
+        let received = Received {
             mail: transaction.mail,
             recipients: transaction.recipients,
             data,
@@ -335,7 +394,16 @@ impl Session<'_> {
             client_certificate: self.cert,
             helo: helo.to_owned(),
             peer: self.peer,
-        });
+        };
+        if let Some(Watched { observer, connection }) = self.watched {
+            let (delay, reply) = observer.arrived(*connection, &received);
+            drop(received);
+            tokio::time::sleep(delay).await;
+            stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+            observer.replied(*connection);
+            return Ok(true);
+        }
+        self.log.messages.lock().expect("no holder panics").push(received);
         self.log.changed.notify_waiters();
         if take_one(&self.log.drops_left) {
             return Ok(false);
