@@ -39,7 +39,7 @@ fn render(reply: &LimitsReply) -> Answer {
             state(row.state()).to_owned(),
         ]);
     }
-    let end = reply.end.unwrap_or_default();
+    let end = reply.end.clone().unwrap_or_default();
     let data = json!({
         "title": "limits",
         "limit": reply.rows.iter().map(data).collect::<Vec<_>>(),
@@ -112,7 +112,7 @@ mod tests {
                 row("max-smtp-out", 0, LimitState::Granted),
                 row("max-msg-rate", 3_600_000, LimitState::SafeShare),
             ],
-            end: Some(ListEnd { shown: 2, total: 9 }),
+            end: Some(ListEnd { shown: 2, total: 9, missing: Vec::new() }),
         };
         let expected = "\
 limit         queue         source  cluster  here  used  node  state

@@ -7,7 +7,9 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::double::{Accounting, Delivery, Dns, Door, Founding, Ingress, Runtime, Store, stored};
+use super::double::{
+    Accounting, Delivery, Dns, Door, Founding, Ingress, Others, Partitions, Runtime, Store, stored,
+};
 use super::monitor::Monitor;
 use super::ports::{CertificateFigures, ConnectionFigures, HealthPort, Leadership};
 use super::probes::Probes;
@@ -61,6 +63,8 @@ impl Site {
             monitor: Arc::new(Monitor::default()),
             meta: Arc::new(Door { me: NodeId(1), board: Arc::default() }),
             peers: Arc::new(Alone),
+            examine: Arc::new(Partitions::default()),
+            cluster: Arc::new(Others::default()),
             switching: tokio::sync::Mutex::new(()),
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
