@@ -30,7 +30,9 @@ async fn node(directory: &TempDir) -> Result<Node> {
 
 async fn in_force(node: &Node) -> Result<String> {
     let settings = node.mtactl(&["show", "settings", "x.example"]).await?;
-    let line = settings.lines().find(|line| line.contains("max-smtp-out ")).unwrap_or_default();
+    // The virtual MTA's own limit comes first, the queue's after it.
+    let limit = |line: &&str| line.trim_start().starts_with("max-smtp-out ");
+    let line = settings.lines().rfind(limit).unwrap_or_default();
     Ok(line.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 

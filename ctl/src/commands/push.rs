@@ -227,7 +227,7 @@ mod tests {
                 Ok("Version 8 is active: 2 nodes run with it."),
             ),
             (
-                reply(ConfigOutcome::Pushed, vec![member(1, 8), silent.clone()]),
+                reply(ConfigOutcome::Pushed, vec![member(1, 8), silent]),
                 Ok("Version 8 is active: 1 node runs with it. 1 node does not answer."),
             ),
             (

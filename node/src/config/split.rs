@@ -57,6 +57,7 @@ pub fn split(path: &Path, files: &dyn Files) -> Result<Split, Vec<Diagnostic>> {
             (Side::Cluster, Half::new(CLUSTER_TITLE)),
         ]),
         copies: BTreeMap::new(),
+        last: None,
     };
     splitter.file(path);
     splitter.finish().map_err(|error| vec![error])
@@ -97,6 +98,8 @@ struct Splitter<'a> {
     sides: BTreeMap<Side, Half>,
     /// Included files that are kept as they are, by their place below the directory.
     copies: BTreeMap<PathBuf, String>,
+    /// Where the last directive or section went.
+    last: Option<Side>,
 }
 
 type Line = Arc<SourceLine>;
@@ -124,6 +127,7 @@ impl Splitter<'_> {
                 at += 1;
                 continue;
             }
+            self.comments_behind(&mut above);
             let end = at + extent(&text, &lines[at..]);
             let block = &lines[at..end];
             let (keyword, rest) = lexer::split_word(&text);
@@ -141,7 +145,18 @@ impl Splitter<'_> {
         self.write(Side::Cluster, &above);
     }
 
+    /// Comments that stand right below a directive and are set off from the next by a blank line
+    /// belong to what is above them.
+    fn comments_behind(&mut self, above: &mut Vec<Line>) {
+        let blank = |line: &Line| line.text.trim().is_empty();
+        if let (Some(side), Some(end)) = (self.last, above.iter().position(blank)) {
+            let behind: Vec<Line> = above.drain(..end).collect();
+            self.write(side, &behind);
+        }
+    }
+
     fn give(&mut self, side: Side, name: String, above: &[Line], block: &[Line]) {
+        self.last = Some(side);
         self.half(side).name(name);
         self.write(side, above);
         self.write(side, block);
@@ -193,6 +208,7 @@ impl Splitter<'_> {
             return self.give(only, format!("include {value}"), above, std::slice::from_ref(line));
         }
         self.write(Side::Cluster, above);
+        self.last = None;
         for file in found {
             let sides = self.sides_of(&file);
             let shown = file.strip_prefix(&self.root).unwrap_or(&file).to_owned();

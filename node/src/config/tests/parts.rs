@@ -179,6 +179,7 @@ fn comments_go_with_what_they_stand_above() {
     let text = "\
 # The log
 log-file /var/log/x   # behind
+#log-file /var/log/y
 
 # Who reads complaints
 postmaster a@b.example
@@ -198,7 +199,7 @@ smtp-server-tls-certificate /etc/c/a.pem
     let body = |name| file(&files, name).split_once('\n').unwrap().1.to_owned();
     assert_eq!(
         body(NODE_FILE),
-        "# The log\nlog-file /var/log/x   # behind\n<spool /data>\n  # not below\n  \
+        "# The log\nlog-file /var/log/x   # behind\n#log-file /var/log/y\n<spool /data>\n  # not below\n  \
          min-free-space 1G\n</spool>\nsmtp-server-tls-certificate /etc/c/a.pem\n"
     );
     assert_eq!(
