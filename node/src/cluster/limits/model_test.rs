@@ -529,7 +529,8 @@ fn send(holder: &mut Holder, bound: &Bound, line: &mut Line, now: Instant) -> us
     let mut sent = 0;
     while line.demand > 0 {
         let wanted = if line.demand >= 30 { bound.units } else { step };
-        let wanted_until = Some(line.blocked_until.unwrap_or(now) + Duration::from_secs(3));
+        let blocked_until = line.blocked_until.map_or(now, |until| until.max(now));
+        let wanted_until = Some(blocked_until + Duration::from_secs(3));
         let busy_until = line.pace.as_ref().map(Pace::next);
         let usage = Usage { used: 0, wanted, wanted_until, busy_until };
         let share = holder.share(bound, usage, now);
