@@ -646,7 +646,7 @@ async fn each_source_address_keeps_to_its_own_limit() {
         site.queue.submit(Message { vmta: "v", ..Message::default() });
     }
     // Answers wait until all connections are there that may be; then they come one by one.
-    let count = || sink.messages().len();
+    let count = || sink.arrivals();
     for answered in 0..8 {
         while count() < (answered + 3).min(8) {
             sink.arrived.notified().await;
