@@ -241,7 +241,7 @@ impl DeliveryPort for Delivery {
             queue: queue.parse().unwrap(),
             source: source.into(),
             limit: 20,
-            period: std::time::Duration::ZERO,
+            period: Duration::ZERO,
             granted: 7,
             used: 2,
             coordinator: Some(NodeId(3)),

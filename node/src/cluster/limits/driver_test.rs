@@ -25,6 +25,13 @@ fn shares(world: &World, wanted: &[u64]) -> Vec<u64> {
     nodes.map(|(node, wanted)| share(world, node, 0, *wanted)).collect()
 }
 
+/// The same, and together they keep to the limit.
+fn within(world: &World, wanted: &[u64]) -> Vec<u64> {
+    let shares = shares(world, wanted);
+    assert!(shares.iter().sum::<u64>() <= 20, "{shares:?}");
+    shares
+}
+
 fn state(world: &World, node: NodeId) -> (State, Option<NodeId>) {
     let sights = world.nodes[&node].limits.sights();
     (sights[0].0.state, sights[0].1)
@@ -45,16 +52,13 @@ async fn nodes_divide_a_limit_and_keep_to_it_when_one_dies() {
     world.until("everybody has a part", || sum(shares(&world, &[1, 1, 1])) == 20).await;
     assert_eq!(state(&world, first).0, State::SafeShare);
     // One needs all of it, and the others nothing.
-    let within = |wanted: &[u64]| {
-        let shares = shares(&world, wanted);
-        assert!(shares.iter().sum::<u64>() <= 20, "{shares:?}");
-        shares
-    };
-    world.until("one node has it all", || within(&[30, 0, 0])[0] >= 18).await;
+    world.until("one node has it all", || within(&world, &[30, 0, 0])[0] >= 18).await;
     let (state, coordinator) = state(&world, first);
     assert_eq!(state, State::Granted);
     // Then everybody needs it.
-    world.until("all have the same", || within(&[30, 30, 30]).iter().all(|n| *n >= 6)).await;
+    world
+        .until("all have the same", || within(&world, &[30, 30, 30]).iter().all(|n| *n >= 6))
+        .await;
 
     // The node that shares it out dies.
     let victim = coordinator.unwrap();
@@ -62,14 +66,16 @@ async fn nodes_divide_a_limit_and_keep_to_it_when_one_dies() {
     let left = world.ids();
     world
         .until("another one shares it out", || {
-            let both = within(&[30, 30]);
+            let both = within(&world, &[30, 30]);
             let coordinators = left.iter().map(|node| self::state(&world, *node).1);
             both.iter().all(|n| *n >= 6) && coordinators.flatten().all(|node| node != victim)
         })
         .await;
     world.start(victim).await;
     world.settled().await;
-    world.until("all have the same again", || within(&[30, 30, 30]).iter().all(|n| *n >= 6)).await;
+    world
+        .until("all have the same again", || within(&world, &[30, 30, 30]).iter().all(|n| *n >= 6))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

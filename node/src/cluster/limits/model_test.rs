@@ -317,6 +317,9 @@ impl World {
                 Kind::Rate { .. } => {
                     let sent = send(holder, &bound, line, now);
                     self.events[i].extend(std::iter::repeat_n(now_ms, sent));
+                    if sent > 0 && TRACED.is_some() {
+                        println!("{now_ms:>7} {at} sends {sent} of limit-{i}");
+                    }
                 }
             }
         }
@@ -546,6 +549,8 @@ fn send(holder: &mut Holder, bound: &Bound, line: &mut Line, now: Instant) -> us
         }
         let events = step.min(line.demand);
         pace.charge(u32::try_from(events).unwrap(), now);
+        let busy_until = Some(pace.next());
+        holder.share(bound, Usage { used: 0, wanted, wanted_until, busy_until }, now);
         sent += usize::try_from(events).unwrap();
         if line.demand < 30 {
             line.demand = 0;
