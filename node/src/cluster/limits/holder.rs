@@ -410,7 +410,7 @@ impl Holder {
             return;
         };
         let (serial, until, back_at) = (grant.serial, sent + LEASE, now + GIVEN_BACK);
-        if amount >= record.used.min(held) {
+        if amount >= record.used {
             self.urgent |= amount < held;
             record.lease = Some(Lease { epoch, serial, amount, until, next: None, back_at });
         } else {

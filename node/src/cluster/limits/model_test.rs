@@ -317,6 +317,9 @@ impl World {
                 Kind::Rate { .. } => {
                     let sent = send(holder, &bound, line, now);
                     self.events[i].extend(std::iter::repeat_n(now_ms, sent));
+                    if sent > 0 && TRACED.is_some() {
+                        println!("{now_ms:>7} {at} sends {sent} of limit-{i}");
+                    }
                 }
             }
         }
@@ -529,7 +532,8 @@ fn send(holder: &mut Holder, bound: &Bound, line: &mut Line, now: Instant) -> us
     let mut sent = 0;
     while line.demand > 0 {
         let wanted = if line.demand >= 30 { bound.units } else { step };
-        let wanted_until = Some(line.blocked_until.unwrap_or(now) + Duration::from_secs(3));
+        let blocked_until = line.blocked_until.map_or(now, |until| until.max(now));
+        let wanted_until = Some(blocked_until + Duration::from_secs(3));
         let busy_until = line.pace.as_ref().map(Pace::next);
         let usage = Usage { used: 0, wanted, wanted_until, busy_until };
         let share = holder.share(bound, usage, now);
@@ -545,6 +549,8 @@ fn send(holder: &mut Holder, bound: &Bound, line: &mut Line, now: Instant) -> us
         }
         let events = step.min(line.demand);
         pace.charge(u32::try_from(events).unwrap(), now);
+        let busy_until = Some(pace.next());
+        holder.share(bound, Usage { used: 0, wanted, wanted_until, busy_until }, now);
         sent += usize::try_from(events).unwrap();
         if line.demand < 30 {
             line.demand = 0;
