@@ -20,10 +20,14 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Checks a configuration as an operator does.
-async fn accepted(path: &Path) -> Result<()> {
-    let mtad = shown(&program("mtad"));
-    let (good, said) = try_run(&mtad, &["--check-config", &shown(path)]).await?;
+/// Checks a configuration as an operator does: one file, or a node's and the shared one.
+async fn accepted(path: &Path, shared: Option<&Path>) -> Result<()> {
+    let (mtad, path, shared) = (shown(&program("mtad")), shown(path), shared.map(shown));
+    let mut arguments = vec!["--check-config", &path];
+    if let Some(shared) = &shared {
+        arguments.extend(["--shared", shared]);
+    }
+    let (good, said) = try_run(&mtad, &arguments).await?;
     ensure!(good, "{said}");
     // Containers log to where their log is collected.
     let doubt = |line: &&str| line.contains("warning: ") && !line.contains("no log-file");
@@ -39,23 +43,23 @@ async fn the_configuration_of_one_node_is_accepted() -> Result<()> {
     Authority::new("test")?.issue(&["localhost.localdomain"])?.write(&certificate)?;
     let text = std::fs::read_to_string(deploy().join("sample/config"))?;
     std::fs::write(&path, text.replace("smtp-cert.pem", &shown(&certificate)))?;
-    accepted(&path).await
+    accepted(&path, None).await
 }
 
-/// The file of a node and the one that all nodes share are one configuration in two parts.
 #[tokio::test]
 async fn configurations_of_clusters_are_accepted() -> Result<()> {
     let directory = TempDir::new()?;
     let certificate = directory.path().join("mail.pem");
     Authority::new("test")?.issue(&["mx1.example.com"])?.write(&certificate)?;
     for of in ["sample/cluster", "compose", "kubernetes"] {
-        let part = |name| std::fs::read_to_string(deploy().join(of).join(name));
-        let node = part("node.conf")?
+        let node = std::fs::read_to_string(deploy().join(of).join("node.conf"))?
             .replace("@HOST@", "mx1.example.com")
             .replace("/etc/convoy/mail.pem", &shown(&certificate));
-        let path = directory.path().join("config");
-        std::fs::write(&path, format!("{node}\n{}", part("cluster.conf")?))?;
-        accepted(&path).await?;
+        let path = directory.path().join("node.conf");
+        std::fs::write(&path, node)?;
+        accepted(&path, Some(&deploy().join(of).join("cluster.conf"))).await?;
+        // It starts with its own file alone, before it knows what the others share.
+        accepted(&path, None).await?;
     }
     Ok(())
 }
@@ -209,6 +213,8 @@ impl Site {
              cluster-listener @HOST@:{port}\ncluster-address @HOST@:{port}\n"
         );
         std::fs::write(site.at("config"), config)?;
+        let shared = "<domain *>\n max-smtp-out 7\n</domain>\n";
+        std::fs::write(site.at("cluster.conf"), shared)?;
         Ok(site)
     }
 
@@ -228,7 +234,7 @@ impl Site {
             .env("CONVOY_SPOOL", self.at(host).join("spool"))
             .env("CONVOY_RUN", self.at(host))
             .env("CONVOY_CREDENTIALS", self.at("credentials.pem"))
-            .env("CONVOY_SHARED", self.at("no such file"))
+            .env("CONVOY_SHARED", self.at("cluster.conf"))
             .env("CONVOY_PEERS", peers)
             .env("CONVOY_FOUNDER", founder)
             .env("MTACTL_SOCKET", self.at(host).join("mtad.sock"))
@@ -259,6 +265,20 @@ impl Site {
         Ok(())
     }
 
+    /// Waits until the node runs with the configuration that was pushed.
+    async fn shares(&self, host: &str) -> Result<()> {
+        let (mtactl, socket) = (shown(&program("mtactl")), shown(&self.at(host).join("mtad.sock")));
+        let ask = ["--socket", &socket, "show", "settings", "x.example"];
+        let limit = async || {
+            let (_, said) = try_run(&mtactl, &ask).await.ok()?;
+            let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            let limited =
+                |line: &str| words(line).starts_with(&["max-smtp-out".into(), "7".into()]);
+            said.lines().any(limited).then_some(())
+        };
+        eventually("the shared configuration", limit).await.with_context(|| host.to_owned())
+    }
+
     /// The number by which the cluster knows this node.
     fn number(&self, host: &str) -> Result<u64> {
         let path = self.at(host).join("spool/cluster/identity.json");
@@ -280,6 +300,7 @@ async fn the_scripts_make_a_cluster_that_survives_restarts_and_an_empty_disk() -
     site.found().await?;
     for host in HOSTS {
         site.ready(host).await?;
+        site.shares(host).await?;
     }
     let mut numbers: Vec<u64> =
         HOSTS.iter().map(|host| site.number(host)).collect::<Result<_>>()?;
