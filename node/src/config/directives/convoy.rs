@@ -35,6 +35,7 @@ pub(super) const TABLE: &[Directive] = &[
               with its port.",
         ),
     Directive::new("health-listener", GLOBAL, &[Arg::required("ADDRESS[:PORT]", Kind::Endpoint)])
+        .node_local()
         .at_restart()
         .since("convoy 0.1")
         .example("health-listener 127.0.0.1:8080")

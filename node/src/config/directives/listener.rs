@@ -73,6 +73,7 @@ pub(super) const PROXIES: &[Directive] = &[
         &[Scope::Global, Scope::SmtpListener],
         &[Arg::required("CIDR", Kind::Network)],
     )
+    .overridable()
     .repeated()
     .since("convoy 0.1")
     .example("proxy-trusted-source 10.0.0.0/24")
