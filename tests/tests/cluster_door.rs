@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use convoy_tests::node::{Node, base_config, program};
+use convoy_tests::node::{Node, base_config, eventually, program};
 use convoy_tests::programs::{free_port, try_run};
 use tempfile::TempDir;
 
@@ -61,6 +61,12 @@ fn configure(directory: &Path, more: &str) -> Result<()> {
     Ok(std::fs::write(directory.join("config"), text)?)
 }
 
+/// `HOST:PORT` of a node, as it told the others.
+fn card_address(directory: &Path) -> Result<String> {
+    let card = std::fs::read_to_string(directory.join("spool/cluster/identity.json"))?;
+    field(&card.replace("\": \"", "\":\""), "address")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_joins_with_a_token_that_is_good_once() -> Result<()> {
     let (one, two, three) = (TempDir::new()?, TempDir::new()?, TempDir::new()?);
@@ -88,11 +94,59 @@ async fn a_node_joins_with_a_token_that_is_good_once() -> Result<()> {
     let cut = fails_to_join(three.path(), address, &token[..40]).await?;
     ensure!(cut.contains("damaged"), "{cut}");
 
+    // Any member lets others in.
+    let next = eventually("the second node to know the cluster", async || {
+        second.mtactl(&["cluster", "token"]).await.ok()
+    })
+    .await?;
+    let through = &card_address(two.path())?;
+    let third = Node::restart_with(three.path(), &["--join", through, "--token", next.trim()]);
+    let third = third.await?;
+    ensure!(third.log().contains("as n3"), "{}", third.log());
+
     // A member just starts, whatever became of its token.
     second.stop().await?;
     let second = Node::restart_with(two.path(), &join).await?;
+    // A quorum of the groups may be on any two of them.
+    third.stop().await?;
     second.stop().await?;
     first.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_lost_its_queue_does_not_start_under_its_number() -> Result<()> {
+    let directory = TempDir::new()?;
+    let (node, _) = first(&directory).await?;
+    node.mtactl(&["cluster", "init"]).await?;
+    node.stop().await?;
+    std::fs::remove_dir_all(directory.path().join("spool/store"))?;
+    let refused = Node::restart(directory.path()).await.err().context("it started")?;
+    let refused = format!("{refused:#}");
+    ensure!(
+        refused.contains("n1 of cluster") && refused.contains("has lost its queue"),
+        "{refused}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listener_follows_the_configuration() -> Result<()> {
+    let directory = TempDir::new()?;
+    let (node, old) = first(&directory).await?;
+    node.mtactl(&["cluster", "init"]).await?;
+    let pem = credentials(&node, "look", "monitor").await?;
+    let new = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let path = directory.path().join("config");
+    let text = std::fs::read_to_string(&path)?;
+    std::fs::write(&path, text.replace(&old.to_string(), &new.to_string()))?;
+    node.mtactl(&["reload"]).await?;
+    eventually("the new listener", async || {
+        remote(new, &pem, &["status"]).await.ok().filter(|(done, _)| *done)
+    })
+    .await?;
+    let (done, text) = remote(old, &pem, &["status"]).await?;
+    ensure!(!done && text.contains("refused"), "{text}");
+    node.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,6 +181,16 @@ async fn operators_elsewhere_may_what_their_role_allows() -> Result<()> {
         ensure!(done == allowed, "{what:?} with {}: {text}", pem.display());
         ensure!(done || text.contains("this needs the role"), "{text}");
     }
+
+    let short = ["cluster", "operator", "gone", "--role", "admin", "--ttl", "1s"];
+    let gone = directory.path().join("gone.pem");
+    std::fs::write(&gone, node.mtactl(&short).await?)?;
+    let refused = eventually("credentials to expire", async || {
+        let (done, text) = remote(address, &gone, &["status"]).await.ok()?;
+        (!done).then_some(text)
+    })
+    .await?;
+    ensure!(refused.contains("the credentials have expired"), "{refused}");
     let log = node.log();
     ensure!(log.contains("PauseQueue by look (monitor) refused"), "{log}");
     node.stop().await

@@ -47,6 +47,7 @@ fn card(identity: &Identity, node: u64) -> Card {
         node: NodeId(node),
         partitions: 2,
         founder: false,
+        started: false,
         address: "localhost:2526".to_owned(),
         members: BTreeMap::new(),
     }
@@ -173,7 +174,7 @@ async fn everybody_else_is_refused() {
     let refusal = fixture.refusal(Some(&expired)).await;
     assert!(refusal.contains("CertificateExpired"), "{refusal}");
 
-    let future = fixture.node(2, now + DAY);
+    let future = fixture.node(2, now + DAY * 2);
     let refusal = fixture.refusal(Some(&future)).await;
     assert!(refusal.contains("alert"), "{refusal}");
 

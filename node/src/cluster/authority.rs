@@ -24,8 +24,8 @@ use crate::queue::cluster::Identity;
 const AUTHORITY_LIFE: Duration = Duration::from_secs(30 * 365 * 86_400);
 /// Life of a node's certificate.
 pub const NODE_LIFE: Duration = Duration::from_secs(90 * 86_400);
-/// Certificates are good from a little earlier on, for clocks that are slow.
-const EARLIER: Duration = Duration::from_secs(3600);
+/// Certificates are good from a day earlier on, for clocks that are slow.
+const EARLIER: Duration = Duration::from_secs(86_400);
 
 /// A point on P-256, uncompressed.
 const POINT_BYTES: usize = 65;

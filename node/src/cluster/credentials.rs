@@ -45,6 +45,7 @@ impl From<rustls::Error> for CredentialsError {
 }
 
 /// Credentials as they are at one moment.
+#[derive(Clone)]
 pub struct Loaded {
     /// Who the node is.
     pub card: Card,
@@ -98,6 +99,21 @@ impl Credentials {
     #[must_use]
     pub fn card(&self) -> Option<Card> {
         self.loaded.borrow().as_ref().map(|loaded| loaded.card.clone())
+    }
+
+    /// Notes that the node's queue exists from now on. Waits for the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_started(&self) -> Result<(), CredentialsError> {
+        let _one_at_a_time = self.writing.lock();
+        let Some(loaded) = self.loaded().filter(|loaded| !loaded.card.started) else {
+            return Ok(());
+        };
+        let card = Card { started: true, ..loaded.card.clone() };
+        files::write_card(&self.directory, &card)?;
+        self.loaded.send_replace(Some(Arc::new(Loaded { card, ..Loaded::clone(&loaded) })));
+        Ok(())
     }
 
     /// Keeps new credentials, on disk first, and uses them. Waits for the disk.

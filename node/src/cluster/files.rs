@@ -31,6 +31,8 @@ pub struct Card {
     pub partitions: u32,
     /// It made the cluster: its groups have a leader from the start. Others wait to be let in.
     pub founder: bool,
+    /// It has run with this number: its queue must be there when it starts again.
+    pub started: bool,
     /// `HOST:PORT` as it was told to the others.
     pub address: String,
     /// Members when it joined, to find the others before their list arrives.
@@ -103,6 +105,14 @@ pub fn write(directory: &Path, kept: &Kept) -> Result<(), FilesError> {
     replace(directory, IDENTITY, &text(&kept.card))
 }
 
+/// Writes who the node is, and nothing else.
+///
+/// # Errors
+/// See [`FilesError`].
+pub fn write_card(directory: &Path, card: &Card) -> Result<(), FilesError> {
+    replace(directory, IDENTITY, &text(card))
+}
+
 fn replace(directory: &Path, name: &str, content: &str) -> Result<(), FilesError> {
     let (path, new) = (directory.join(name), directory.join(format!("{name}.new")));
     let failed = |source| FilesError::Io { path: path.clone(), source };
@@ -136,6 +146,7 @@ fn text(card: &Card) -> String {
         "node": card.node.0,
         "partitions": card.partitions,
         "founder": card.founder,
+        "started": card.started,
         "address": card.address,
         "members": members,
     });
@@ -147,6 +158,7 @@ fn parse(text: &str) -> Result<Card, String> {
     let missing = |what: &str| format!("`{what}` is missing");
     let number = |what: &str| object[what].as_u64().ok_or_else(|| missing(what));
     let word = |what: &str| object[what].as_str().ok_or_else(|| missing(what));
+    let flag = |what: &str| object[what].as_bool().ok_or_else(|| missing(what));
     if number("format")? != FORMAT {
         return Err("it was written by a newer mtad".to_owned());
     }
@@ -158,7 +170,8 @@ fn parse(text: &str) -> Result<Card, String> {
         cluster: word("cluster")?.to_owned(),
         node: NodeId(number("node")?),
         partitions: u32::try_from(number("partitions")?).map_err(|_| missing("partitions"))?,
-        founder: object["founder"].as_bool().ok_or_else(|| missing("founder"))?,
+        founder: flag("founder")?,
+        started: flag("started")?,
         address: word("address")?.to_owned(),
         members: members.iter().filter_map(member).collect(),
     })
@@ -176,6 +189,7 @@ mod tests {
             node: NodeId(3),
             partitions: 8,
             founder: false,
+            started: true,
             address: "mx3:2526".to_owned(),
             members: [(NodeId(1), "mx1:2526".to_owned())].into(),
         };

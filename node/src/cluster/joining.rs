@@ -160,6 +160,7 @@ pub async fn join(
         node: NodeId(reply.node_id),
         partitions: reply.partitions,
         founder: false,
+        started: false,
         address: own_address,
         members: reply.members.into_iter().map(|m| (NodeId(m.node_id), m.address)).collect(),
     };

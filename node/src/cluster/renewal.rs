@@ -76,7 +76,7 @@ fn founders_card(
     let address = cluster.members.get(&me)?.address.clone();
     let cluster = identity.id.clone();
     let members = BTreeMap::from([(me, address.clone())]);
-    Some(Card { cluster, node: me, partitions, founder: true, address, members })
+    Some(Card { cluster, node: me, partitions, founder: true, started: true, address, members })
 }
 
 /// Makes a key and a certificate, and puts them to use.

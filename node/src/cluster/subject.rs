@@ -105,11 +105,12 @@ impl Validity {
         })
     }
 
-    /// Two thirds of its life are over.
+    /// Two thirds of its life are over; or it has not begun, since it was made while the clock ran
+    /// ahead, and nobody takes it.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         let life = self.until.since(self.from);
-        now >= self.from + life * 2 / 3
+        now < self.from || now >= self.from + life * 2 / 3
     }
 }
 
@@ -157,5 +158,6 @@ mod tests {
         assert!(!validity.is_due(from + day * 59));
         assert!(validity.is_due(from + day * 60));
         assert!(validity.is_due(from + day * 100));
+        assert!(validity.is_due(from - Duration::from_secs(1)));
     }
 }

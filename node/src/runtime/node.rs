@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -311,8 +311,21 @@ async fn open_queue(
     // A node that never heard of a cluster is the first one of its own.
     let card = credentials.card();
     let card = card.as_ref();
+    let dir = config.server.spool.join("store");
+    if let Some(card) = card.filter(|card| card.started && !dir.join("CURRENT").exists()) {
+        bail!(
+            "{} of cluster {} has lost its queue: {} is gone. Under its number it would break \
+             promises that it made to the others. Empty {} and join as a new node, with a token \
+             of `mtactl cluster token --replaces {}`",
+            card.node,
+            card.cluster,
+            dir.display(),
+            config.server.spool.display(),
+            card.node
+        );
+    }
     let options = QueueOptions {
-        dir: config.server.spool.join("store"),
+        dir,
         node: card.map_or(NodeId(1), |card| card.node),
         peers: Arc::clone(peers),
         founder: card.is_none_or(|card| card.founder),
@@ -325,7 +338,14 @@ async fn open_queue(
         fatal,
     };
     let opened = runtime.spawn(Queue::open(options)).await.context("the runtime ended")?;
-    opened.with_context(|| format!("cannot open the queue in {}", config.server.spool.display()))
+    let opened = opened
+        .with_context(|| format!("cannot open the queue in {}", config.server.spool.display()))?;
+    let credentials = Arc::clone(credentials);
+    runtime
+        .spawn_blocking(move || credentials.note_started())
+        .await
+        .context("the runtime ended")??;
+    Ok(opened)
 }
 
 /// Keeps the node's certificate good.
