@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use convoy_proto::admin::Api;
@@ -11,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tonic::metadata::MetadataValue;
@@ -134,11 +136,13 @@ async fn speak<S>(place: String, stream: S) -> Result<Client, Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    // The connector hands over the one connection. The address is never used.
-    let mut stream = Some(TokioIo::new(stream));
+    // The connector hands over the one connection. When it is asked for another one, the first has
+    // ended, and why is what is to be said. The address is never used.
+    let fault = Fault::default();
+    let mut stream = Some(TokioIo::new(Watched { stream, fault: Arc::clone(&fault) }));
     let connector = tower::service_fn(move |_| {
-        let stream = stream.take().ok_or_else(|| io::Error::other("the connection broke"));
-        std::future::ready(stream)
+        let why = || fault.get().map_or("the connection broke", String::as_str).to_owned();
+        std::future::ready(stream.take().ok_or_else(|| io::Error::other(why())))
     });
     let channel = Endpoint::from_static("http://mtad")
         .http2_keep_alive_interval(SILENCE / 2)
@@ -147,6 +151,48 @@ where
         .await
         .map_err(|error| Error::Unreachable { place, reason: error.to_string() })?;
     Ok(AdminClient::with_interceptor(channel, say_api))
+}
+
+/// Why a connection ended, once it has.
+type Fault = Arc<OnceLock<String>>;
+
+/// A connection that remembers why it ended.
+struct Watched<S> {
+    stream: S,
+    fault: Fault,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if let Poll::Ready(Err(error)) = &read {
+            // The first reason is the true one.
+            let _later = self.fault.set(error.to_string());
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 fn say_api(mut request: Request<()>) -> Result<Request<()>, Status> {

@@ -100,8 +100,8 @@ async fn a_node_joins_with_a_token_that_is_good_once() -> Result<()> {
     })
     .await?;
     let through = &card_address(two.path())?;
-    let third = Node::restart_with(three.path(), &["--join", through, "--token", next.trim()]);
-    let third = third.await?;
+    let join_again = ["--join", through, "--token", next.trim()];
+    let third = Node::restart_with(three.path(), &join_again).await?;
     ensure!(third.log().contains("as n3"), "{}", third.log());
 
     // A member just starts, whatever became of its token.

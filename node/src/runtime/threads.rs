@@ -3,11 +3,15 @@
 
 use std::future::Future;
 use std::num::NonZero;
+use std::time::Duration;
 
 use actix_rt::{Arbiter, ArbiterHandle, System, SystemRunner};
 use anyhow::{Context, Result};
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
+
+/// How long tasks may take to reach a point where they can be dropped.
+const TASKS_GRACE: Duration = Duration::from_secs(5);
 
 /// All threads but those of the store.
 pub(super) struct Threads {
@@ -46,7 +50,8 @@ impl Threads {
         self.arbiters.iter().map(Arbiter::handle).collect()
     }
 
-    /// Ends them. What still runs is dropped: everything that matters was stopped before.
+    /// Ends them. What still runs is dropped: everything that matters was stopped before. That is
+    /// waited for, since a task may hold the store, which must be closed before the process ends.
     pub(super) fn stop(self) {
         for arbiter in &self.arbiters {
             arbiter.stop();
@@ -56,6 +61,6 @@ impl Threads {
                 tracing::error!("an arbiter ended by a panic");
             }
         }
-        self.runtime.shutdown_background();
+        self.runtime.shutdown_timeout(TASKS_GRACE);
     }
 }
