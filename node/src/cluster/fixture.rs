@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
 
+use super::limits::{Driver, Surroundings};
 use super::steward::{Sending, Steward};
 use super::transport::{Dial, Io, Transport};
 use crate::clock::Timestamp;
@@ -82,6 +83,8 @@ impl Sending for NothingSent {
 pub(super) struct Running {
     pub(super) queue: Arc<Queue>,
     pub(super) steward: Arc<Steward>,
+    pub(super) limits: Arc<Driver>,
+    limiting: JoinHandle<()>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     _description: watch::Sender<Description>,
@@ -163,10 +166,11 @@ impl World {
         let listener = TcpListener::bind(wanted.as_deref().unwrap_or("127.0.0.1:0")).await.unwrap();
         self.addresses.insert(node, listener.local_addr().unwrap().to_string());
         let dial = NetDial { net: Arc::clone(&self.net), from: node };
+        let peers = Transport::new(Arc::new(dial));
         let options = QueueOptions {
             dir: self.dir.path().join(node.to_string()),
             node,
-            peers: Transport::new(Arc::new(dial)),
+            peers: peers.clone(),
             founder: node == NodeId(1),
             partitions: self.partitions,
             accounting: Box::new(testing::Last),
@@ -177,7 +181,13 @@ impl World {
             fatal: FatalHook::new(|reason| panic!("the store failed: {reason}")),
         };
         let queue = Queue::open(options).await.unwrap();
-        let router = tonic::transport::Server::builder().add_service(queue.peer_service());
+        let (meta, work) = (queue.clone(), queue.clone());
+        let limits = Surroundings { meta, work, peers, partitions: self.partitions };
+        let limits = Driver::new(limits);
+        let limiting = tokio::spawn(Arc::clone(&limits).run());
+        let router = tonic::transport::Server::builder()
+            .add_service(queue.peer_service())
+            .add_service(limits.service());
         let server = tokio::spawn(async move {
             let _ended = router.serve_with_incoming(TcpListenerStream::new(listener)).await;
         });
@@ -190,7 +200,8 @@ impl World {
         });
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(Arc::clone(&steward).run(stopped));
-        let running = Running { queue, steward, stop, server, _description: told };
+        let _description = told;
+        let running = Running { queue, steward, limits, limiting, stop, server, _description };
         self.nodes.insert(node, running);
     }
 
@@ -199,6 +210,7 @@ impl World {
         let running = self.nodes.remove(&node).unwrap();
         running.stop.send_replace(true);
         running.server.abort();
+        running.limiting.abort();
         for other in self.addresses.keys() {
             self.drop_connections(*other, node);
             self.drop_connections(node, *other);

@@ -655,3 +655,58 @@ async fn a_result_that_cannot_be_recorded_at_once_is_not_sent_again() {
     assert_eq!(sink.messages().len(), 1);
     site.queue.look(|state| assert_eq!(state.reports.len(), 1));
 }
+
+#[actix_rt::test]
+async fn each_source_address_keeps_to_its_own_limit() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let sink =
+        Sink::start(Behaviour { gate: Some(Arc::clone(&gate)), ..Behaviour::default() }).await;
+    let two = "<virtual-mta v>\n smtp-source-host 127.0.0.2 two.example\n \
+               smtp-source-host 127.0.0.3 three.example\n</virtual-mta>\n";
+    let rest = "max-smtp-out 10\n source-ip-max-smtp-out 127.0.0.2/32 1\n \
+                source-ip-max-smtp-out 127.0.0.0/8 2\n";
+    let site = Site::start(&format!("{two}{}", domain("x.example", &sink, rest)));
+    for _ in 0..8 {
+        site.queue.submit(Message { vmta: "v", ..Message::default() });
+    }
+    // Answers wait until all connections are there that may be; then they come one by one.
+    let count = || sink.arrivals();
+    for answered in 0..8 {
+        while count() < (answered + 3).min(8) {
+            sink.arrived.notified().await;
+        }
+        assert!(count() <= answered + 3, "{} with {answered} answered", count());
+        gate.add_permits(1);
+    }
+    site.queue.until_empty().await;
+    let of_two = sink.messages().iter().filter(|m| m.helo == "two.example").count();
+    assert!((1..8).contains(&of_two), "{of_two}");
+    assert_eq!(sink.messages().len(), 8);
+}
+
+#[actix_rt::test]
+async fn a_rate_of_one_source_address_leaves_the_other_alone() {
+    let sink = Sink::start(Behaviour::default()).await;
+    let two = "<virtual-mta v>\n smtp-source-host 127.0.0.2 two.example\n \
+               smtp-source-host 127.0.0.3 three.example\n</virtual-mta>\n";
+    let rest = "max-smtp-out 2\n source-ip-max-msg-rate 127.0.0.2/32 1/h\n";
+    let site = Site::start(&format!("{two}{}", domain("x.example", &sink, rest)));
+    for _ in 0..12 {
+        site.queue.submit(Message { vmta: "v", ..Message::default() });
+    }
+    site.queue.until_empty().await;
+    let of_two = sink.messages().iter().filter(|m| m.helo == "two.example").count();
+    assert!(of_two <= 1, "{of_two}");
+}
+
+#[actix_rt::test]
+async fn a_rate_outlives_the_queue_that_it_limits() {
+    let sink = Sink::start(Behaviour::default()).await;
+    let site = Site::start(&domain("x.example", &sink, "max-msg-rate 3/s"));
+    let start = crate::clock::monotonic();
+    for _ in 0..4 {
+        site.send(Message::default()).await;
+    }
+    let took = crate::clock::monotonic() - start;
+    assert!(took >= Duration::from_millis(950), "{took:?}");
+}

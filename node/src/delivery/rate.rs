@@ -10,7 +10,7 @@ const SLACK_PART: u32 = 100;
 const SLACK_MIN: Duration = Duration::from_millis(5);
 const SLACK_MAX: Duration = Duration::from_millis(100);
 /// The receiver's clock may be slower than ours by as much.
-const CLOCKS: f64 = 1.001;
+const CLOCKS: f64 = 1.002;
 
 /// Spaces events evenly, so that no window of the period's length ever holds more than the limit
 /// (but for a step of several events, which goes through whole and is paid for afterwards).
@@ -64,7 +64,7 @@ impl Pace {
     }
 
     fn cost(&self, events: u32) -> Duration {
-        let seconds = self.rate.period.as_secs_f64() * CLOCKS + self.slack().as_secs_f64();
+        let seconds = (self.rate.period + self.slack()).as_secs_f64() * CLOCKS;
         let each = seconds / super::limits::precise(self.rate.events.max(1));
         scaled(Duration::from_secs_f64(each), f64::from(events))
     }

@@ -165,12 +165,16 @@ impl Entry {
         let (free, keep) = self.free(room, all);
         // What may be in use is not always there to be used: as long as that is too much, or not
         // known, nobody gets more than he says that he has.
-        let has = if keep && !room.learning { current } else { current.min(self.sure(node, room)) };
+        let has = if keep && !room.learning { current } else { self.sure(node, room).min(current) };
         let mut amount = target.min(has + free);
         if amount < least {
             amount = 0;
         }
-        let gathering = room.gathering && amount < current;
+        let sure = self.sure(node, room).min(current);
+        let gathering = room.gathering && amount < sure;
+        if gathering {
+            amount = sure;
+        }
         let wait = (share::is_exclusive(&self.bound, nodes) && current < least)
             .then(|| self.free_at.saturating_duration_since(room.now));
         let hold = self.holds.entry(node).or_default();
@@ -179,7 +183,7 @@ impl Entry {
             let live = |granted: &&mut Granted| granted.until > room.now;
             hold.grants.iter_mut().filter(live).for_each(|granted| granted.until = until);
         }
-        if gathering {
+        if gathering && !keep {
             return Grant { bound: self.bound.clone(), serial: 0, amount: None, keep, wait: None };
         }
         match hold.grants.last_mut() {

@@ -342,6 +342,8 @@ impl Holder {
                 wait: wait.unwrap_or_default(),
             });
         }
+        // What is leased must be told; wishes may be too many to tell.
+        items.sort_by_key(|item| item.grant.is_none());
         let link = self.links.get_mut(&group)?;
         link.number += 1;
         let right = link.right.as_ref().filter(|right| right.until.is_none_or(|until| until > now));
@@ -410,7 +412,7 @@ impl Holder {
             return;
         };
         let (serial, until, back_at) = (grant.serial, sent + LEASE, now + GIVEN_BACK);
-        if amount >= record.used.min(held) {
+        if amount >= record.used {
             self.urgent |= amount < held;
             record.lease = Some(Lease { epoch, serial, amount, until, next: None, back_at });
         } else {

@@ -39,4 +39,6 @@ pub use driver::{Driver, Surroundings};
 pub use holder::{Sight, State};
 
 #[cfg(test)]
+mod driver_test;
+#[cfg(test)]
 mod model_test;

@@ -61,8 +61,8 @@ pub(super) const GLOBAL_LINES: &[Directive] = &[
         .default("100")
         .example("total-max-smtp-in 500")
         .doc(
-            "Most SMTP connections accepted at the same time, over all listeners. A client beyond \
-              that is answered 421 and disconnected.",
+            "Most SMTP connections that one node accepts at the same time, over all its listeners. \
+              A client beyond that is answered 421 and disconnected.",
         ),
 ];
 

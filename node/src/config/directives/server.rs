@@ -219,8 +219,9 @@ pub(super) const LIMITS: &[Directive] = &[
         .since("3.0")
         .example("total-max-smtp-out 2000")
         .doc(
-            "Most outbound connections at the same time, over all queues. PowerMTA's default \
-              depends on its licence, 1200 or 200; Convoy's is the larger one.",
+            "Most outbound connections of one node at the same time, over all queues: each node of \
+              a cluster may have so many. PowerMTA's default depends on its licence, 1200 or 200; \
+              Convoy's is the larger one.",
         ),
     Directive::new("total-max-file", GLOBAL, COUNT)
         .overridable()
