@@ -95,6 +95,8 @@ pub(super) struct Node {
     stewardship: Stewardship,
     /// `health-listener`, to the end: probes see that the node stops.
     probes: Option<Probes>,
+    /// Shares limits with other nodes, until the last session has gone.
+    limiting: JoinHandle<()>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// They go on until the last session has reported.
     doubting: Vec<JoinHandle<()>>,
@@ -153,8 +155,7 @@ impl Node {
             peers: Arc::clone(&peers),
             partitions: partitions(&queue),
         });
-        // It ends with the queue: until the last session has gone, its limits are asked for.
-        runtime.spawn(Arc::clone(&limits).run());
+        let limiting = runtime.spawn(Arc::clone(&limits).run());
         let spool = config.load().server.spool.clone();
         let Doubting { journal, foreign, tasks: doubting } =
             keep_doubts(&spool, &queue, &runtime).await?;
@@ -216,7 +217,7 @@ impl Node {
             .await
             .context("the runtime ended")??;
         let tasks = Mutex::new(watching);
-        Ok(Self { parts, rpc, cluster, stewardship, probes, tasks, doubting })
+        Ok(Self { parts, rpc, cluster, stewardship, limiting, probes, tasks, doubting })
     }
 
     /// Says on standard output where the node listens and where it writes.
@@ -285,6 +286,7 @@ impl Node {
         if tokio::time::timeout(grace, parts.delivery.stop()).await.is_err() {
             warn!("some sessions did not finish in time; their messages stay queued");
         }
+        self.limiting.abort();
         if !failed {
             let drained = parts.accounting.drain();
             if tokio::time::timeout(ACCOUNTING_GRACE, drained).await.is_err() {

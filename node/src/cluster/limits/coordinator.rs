@@ -13,7 +13,7 @@ use crate::delivery::limits::{Bound, Key};
 use crate::id::NodeId;
 
 /// Limits that are leased out at the same time. Others stay at their safe shares.
-const ENTRIES_MAX: usize = 65_536;
+const ENTRIES_MAX: usize = 16_384;
 /// Answers whose time is remembered: the one that a node has heard is one of the last.
 const ANSWERS_MAX: usize = 32;
 

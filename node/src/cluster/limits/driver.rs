@@ -37,6 +37,8 @@ const LEAST: Duration = Duration::from_millis(50);
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Asks in one call.
 const ASKS_MAX: usize = 1024;
+/// Bytes of one call: some thousand limits in each of many partitions.
+const MESSAGE_MAX: usize = 64 << 20;
 
 /// What the driver works with.
 pub struct Surroundings {
@@ -110,7 +112,7 @@ impl Driver {
     /// The service for other nodes, for the cluster's listener.
     #[must_use]
     pub fn service(self: &Arc<Self>) -> LimitsServer<Service> {
-        LimitsServer::new(Service(Arc::clone(self)))
+        LimitsServer::new(Service(Arc::clone(self))).max_decoding_message_size(MESSAGE_MAX)
     }
 
     /// All limits that are in use here or leased, by name, with the node that coordinates each.
@@ -212,7 +214,7 @@ impl Driver {
             asks: asks.iter().map(|(group, ask)| wire::ask(*group, ask)).collect(),
         };
         Some(async move {
-            let mut client = LimitsClient::new(channel);
+            let mut client = LimitsClient::new(channel).max_decoding_message_size(MESSAGE_MAX);
             let asked = tokio::time::timeout(TIMEOUT, client.share(request)).await;
             let answers = match asked {
                 Ok(Ok(reply)) => reply.into_inner().answers,

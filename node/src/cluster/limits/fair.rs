@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::id::NodeId;
 
-/// So many times what all nodes need for a beginning must be there before nodes that want nothing
-/// keep that much.
+/// Nodes that want nothing keep enough for a beginning, if that is no more than this part of all:
+/// they can begin at once, also when the coordinator has just died.
 const AMPLE: u64 = 10;
 
 /// Divides `all` units. Who wants something gets at least `least`: the caller sees to it that there
@@ -15,7 +15,8 @@ pub(super) fn divide(all: u64, least: u64, wants: &BTreeMap<NodeId, u64>) -> BTr
     if nodes == 0 {
         return BTreeMap::new();
     }
-    let ample = all / AMPLE >= least.saturating_mul(nodes);
+    let idle = wants.values().filter(|want| **want == 0).count() as u64;
+    let ample = all / AMPLE >= least.saturating_mul(idle);
     let start = if ample { least } else { 0 };
     let need = |want: u64| if want > 0 { want.max(least) } else { start };
     let mut order: Vec<(u64, NodeId)> = wants.iter().map(|(node, w)| (need(*w), *node)).collect();
@@ -60,7 +61,8 @@ mod tests {
 
     #[test]
     fn what_nobody_wants_is_divided() {
-        check(20, 1, &[0, 20, 0], &[0, 20, 0]);
+        check(19, 1, &[0, 20, 0], &[0, 19, 0]);
+        check(20, 1, &[0, 20, 0], &[1, 18, 1]);
         check(30, 1, &[0, 50, 0], &[1, 28, 1]);
         check(20, 1, &[0, 5, 0], &[5, 10, 5]);
         check(9, 1, &[0, 0, 0], &[3, 3, 3]);

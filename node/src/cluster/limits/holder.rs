@@ -342,6 +342,8 @@ impl Holder {
                 wait: wait.unwrap_or_default(),
             });
         }
+        // What is leased must be told; wishes may be too many to tell.
+        items.sort_by_key(|item| item.grant.is_none());
         let link = self.links.get_mut(&group)?;
         link.number += 1;
         let right = link.right.as_ref().filter(|right| right.until.is_none_or(|until| until > now));

@@ -8,7 +8,7 @@ use super::terms::{Answer, Ask, Grant, Item};
 use crate::delivery::limits::{Bound, Key, Measure};
 use crate::id::{GroupId, NodeId};
 
-/// Items in one ask, and grants in one answer; more are left out, and stay as they are.
+/// Items in one ask. A coordinator leases out fewer limits than this, and those come first.
 const LIST_MAX: usize = 20_000;
 
 fn micros(duration: Duration) -> u64 {

@@ -245,8 +245,7 @@ impl Destination {
                 && this.may_work()
                 && !this.ready.is_empty()
             {
-                let now = monotonic();
-                match this.env.limits.spend(&this.limits.connects, 1, now) {
+                match this.env.limits.spend(this.limits.counted_here(), 1, monotonic()) {
                     Ok(()) => this.start_session(permit, ctx),
                     Err(when) => this.connect_hold = Some(when),
                 }

@@ -20,6 +20,8 @@ use crate::delivery::rate::Pace;
 const WINDOW: Duration = Duration::from_secs(4);
 /// A queue whose share of a rate is nothing asks again after this time.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// A queue that waits for a rate says so again after this time.
+const SAY_AGAIN: Duration = Duration::from_secs(2);
 /// A pace that has not been used for so long, and owes nothing, is forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
@@ -203,11 +205,13 @@ impl Book {
                 let wish = Usage {
                     used: 0,
                     wanted: bound.units,
-                    wanted_until: Some(when + WISH),
+                    wanted_until: Some(now + WISH),
                     busy_until: None,
                 };
-                self.shared.share(bound, wish, now);
-                return Err(when);
+                let share = self.shared.share(bound, wish, now);
+                // Who shares with others has to say again and again that it wants more.
+                let alone = share.units >= bound.units;
+                return Err(if alone { when } else { when.min(now + SAY_AGAIN) });
             }
         }
         for bound in bounds {
@@ -218,7 +222,7 @@ impl Book {
             let usage = Usage {
                 used: 0,
                 wanted: paced.need(bound, now),
-                wanted_until: Some(paced.pace.next().max(now) + WISH),
+                wanted_until: Some(now + WISH),
                 busy_until: Some(paced.pace.next()),
             };
             self.shared.share(bound, usage, now);

@@ -18,6 +18,8 @@ pub(crate) struct OfQueue {
     pub(crate) messages: Vec<Bound>,
     /// Recipients that may go in one transaction.
     pub(crate) step: usize,
+    /// There are limits for its source addresses, too.
+    by_source: bool,
 }
 
 impl OfQueue {
@@ -34,15 +36,22 @@ impl OfQueue {
         let mails = vmta.and_then(|vmta| vmta.max_smtp_msg_rate);
         let mails = mails.map(|rate| Bound::events(of_vmta("max-smtp-msg-rate"), rate));
         let messages: Vec<_> = messages.into_iter().chain(mails).collect();
-        let of_sources = OfSources::new(settings, queue).steps();
-        let steps = messages.iter().map(Bound::step).chain(of_sources);
+        let of_sources = OfSources::new(settings, queue);
+        let steps = messages.iter().map(Bound::step).chain(of_sources.steps());
         let step = steps.fold(u64::from(settings.max_rcpt_per_transaction.max(1)), u64::min);
         Self {
             places: places.into_iter().chain(all).collect(),
             connects: connects.into_iter().collect(),
             messages,
             step: usize::try_from(step).unwrap_or(usize::MAX),
+            by_source: of_sources.any(),
         }
+    }
+
+    /// Rates by which a connection is counted before it has a source address. Where addresses have
+    /// limits of their own, it is counted once one of them is free.
+    pub(crate) fn counted_here(&self) -> &[Bound] {
+        if self.by_source { &[] } else { &self.connects }
     }
 }
 

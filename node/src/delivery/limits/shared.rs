@@ -63,8 +63,8 @@ impl Shared for Alone {
     }
 }
 
-/// How long a node that was refused goes on wanting.
-pub(super) const WISH: Duration = Duration::from_secs(3);
+/// How long a node that was refused goes on wanting, unless it asks again.
+pub(super) const WISH: Duration = Duration::from_secs(5);
 
 /// Names of limits for whoever shows them.
 impl AsRef<str> for Key {

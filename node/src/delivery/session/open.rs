@@ -88,7 +88,9 @@ async fn first_open(
     // Opening the first connection has been counted.
     let mut is_first = true;
     for candidate in candidates {
-        let choice = match source::choose(spec, &sources, candidate.address, turn) {
+        let counted = std::mem::take(&mut is_first);
+        let choice = source::choose(spec, &sources, candidate.address, turn, counted).await;
+        let choice = match choice {
             Ok(choice) => choice,
             Err(until) if failed_hosts.is_empty() => {
                 last = Unopened::Held { until };
@@ -97,8 +99,7 @@ async fn first_open(
             Err(_) => continue,
         };
         let path = smtp_path();
-        let counted = std::mem::take(&mut is_first);
-        let mut host = Host { spec, candidate, choice, counted, dialogue, path };
+        let mut host = Host { spec, candidate, choice, dialogue, path };
         match host.open().await {
             Ok(link) => return Ok((link, failed_hosts)),
             Err(failure) => {
@@ -157,8 +158,6 @@ struct Host<'a> {
     spec: &'a Spec,
     candidate: Candidate,
     choice: Choice,
-    /// The next connection is counted already.
-    counted: bool,
     dialogue: &'a Arc<Dialogue>,
     path: Path,
 }
@@ -232,9 +231,7 @@ impl Host<'_> {
 
     async fn connect(&mut self) -> Result<Driver, QueueFailure> {
         let Self { spec, candidate, choice, dialogue, .. } = self;
-        if !std::mem::take(&mut self.counted) {
-            choice.another(spec).await;
-        }
+        choice.ready(spec).await;
         let helo = route::helo(&spec.config, &spec.queue.vmta, choice.host.as_ref());
         let local = choice.address;
         let (host, address) = (&candidate.host, candidate.address);

@@ -10,7 +10,7 @@ use crate::delivery::limits::{Bound, OfSources};
 use crate::delivery::route;
 
 /// When all addresses are in use, they are looked at again after this time.
-const AGAIN_AFTER: Duration = Duration::from_millis(250);
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A local address that may open a connection; its places are taken.
 pub(super) struct Choice {
@@ -20,21 +20,26 @@ pub(super) struct Choice {
     places: Vec<Bound>,
     /// Limits on opening connections, those of the queue included.
     connects: Vec<Bound>,
+    /// The next connection is counted already.
+    counted: bool,
 }
 
 /// The first address in turn that its limits allow a connection to `to`. Else when to look again.
-pub(super) fn choose(
+/// `counted` tells whether the connection is counted already; under limits of source addresses it
+/// is not, before it is known that there is an address for it.
+pub(super) async fn choose(
     spec: &Spec,
     sources: &[SourceHost],
     to: SocketAddr,
     turn: usize,
+    counted: bool,
 ) -> Result<Choice, Instant> {
     let limits = OfSources::new(&spec.settings, &spec.queue);
     if !limits.any() {
         let host = route::source(sources, to.ip(), turn).cloned();
         let address = host.as_ref().map(|host| host.address);
         let connects = spec.connects.clone();
-        return Ok(Choice { host, address, places: Vec::new(), connects });
+        return Ok(Choice { host, address, places: Vec::new(), connects, counted });
     }
     let fitting = sources.iter().filter(|s| s.address.is_ipv4() == to.is_ipv4());
     let mut fitting: Vec<_> = fitting.cloned().map(|host| (host.address, Some(host))).collect();
@@ -47,9 +52,10 @@ pub(super) fn choose(
     for (address, host) in fitting {
         match admit(spec, &limits, address) {
             Ok(places) => {
+                wait(spec, &spec.connects).await;
                 let connects = spec.connects.iter().cloned().chain(limits.connects(address));
-                let connects = connects.collect();
-                return Ok(Choice { host, address: Some(address), places, connects });
+                let (connects, address) = (connects.collect(), Some(address));
+                return Ok(Choice { host, address, places, connects, counted: true });
             }
             Err(when) => again = Some(again.map_or(when, |again: Instant| again.min(when))),
         }
@@ -72,16 +78,23 @@ fn admit(spec: &Spec, limits: &OfSources<'_>, address: IpAddr) -> Result<Vec<Bou
 }
 
 impl Choice {
-    /// Waits until another connection may be opened.
-    pub(super) async fn another(&self, spec: &Spec) {
-        while let Err(when) = spec.env.limits.spend(&self.connects, 1, monotonic()) {
-            tokio::time::sleep_until(when.into()).await;
+    /// Waits until a connection may be opened, the first one or another.
+    pub(super) async fn ready(&mut self, spec: &Spec) {
+        if !std::mem::take(&mut self.counted) {
+            wait(spec, &self.connects).await;
         }
     }
 
     /// No connection came of it.
     pub(super) fn give_back(&self, spec: &Spec) {
         spec.env.limits.give_back(&spec.permit, &self.places);
+    }
+}
+
+/// Waits until the rates allow another connection.
+async fn wait(spec: &Spec, connects: &[Bound]) {
+    while let Err(when) = spec.env.limits.spend(connects, 1, monotonic()) {
+        tokio::time::sleep_until(when.into()).await;
     }
 }
 
