@@ -18,10 +18,11 @@ pub(crate) const EXAMPLES: &str = "Examples:
   mtactl audit --no-bodies --timeout 5m
   mtactl --json audit
 
-Every partition is read on all its replicas as it is after the same log entry, while mail flows. What
-must hold: accepted = delivered + bounced + deleted + queued; counters and rows agree; recipients
-wait in their queues exactly when they are open and not paused; all bodies are there; accounting rows
-made = acknowledged + waiting; replicas are equal. Exit code 1 when something does not add up.";
+Every partition is read on all its replicas as it is after the same log entry, while mail flows.
+What must hold: accepted = delivered + bounced + deleted + queued; counters and rows agree;
+recipients wait in their queues exactly when they are open and not paused; all bodies are there;
+accounting rows made = acknowledged + waiting; replicas are equal. Exit code 1 when something
+does not add up.";
 
 /// Options of `audit`.
 #[derive(Args, Debug)]

@@ -1,5 +1,6 @@
 //! The tables of `cluster status`.
 
+#[cfg(test)]
 use super::*;
 
 fn reply() -> ClusterStatusReply {

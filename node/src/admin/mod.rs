@@ -41,6 +41,7 @@ pub use service::{API_KEY, CheckApi, Ports, Service, server};
 pub use spread::LOCAL_KEY;
 
 #[cfg(test)]
+#[path = "double_test.rs"]
 mod double;
 #[cfg(test)]
 mod probes_test;

@@ -148,7 +148,7 @@ mod tests {
         let rate = Rate { events: 700, period: Duration::from_secs(3600) };
         let bound = Bound::events(Key::from_text("max-msg-rate x/v"), rate);
         let item = Item {
-            bound: bound.clone(),
+            bound,
             amount: 3,
             grant: Some((7, 9)),
             used: 1,

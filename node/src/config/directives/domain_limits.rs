@@ -59,7 +59,7 @@ pub(super) const TABLE: &[Directive] = &[
         .example("source-ip-max-connect-rate 10.0.0.0/24 10/m")
         .doc(
             "Most new connections of the queue in the period from each local address of the \
-              network. Addresses for which there is no such line have no limit of their own; of several \
+          network. Addresses for which there is no such line have no limit of their own; of several \
               networks, the smallest counts.",
         ),
     Directive::new("max-msg-rate", DOMAIN, RATE)
@@ -83,7 +83,7 @@ pub(super) const TABLE: &[Directive] = &[
         .example("source-ip-max-msg-rate 10.0.0.0/24 100/h")
         .doc(
             "Most recipients that the queue attempts in the period from each local address of the \
-              network. Addresses for which there is no such line have no limit of their own; of several \
+          network. Addresses for which there is no such line have no limit of their own; of several \
               networks, the smallest counts.",
         ),
     Directive::new("max-msg-per-hour", DOMAIN, COUNT)
@@ -123,7 +123,7 @@ pub(super) const TABLE: &[Directive] = &[
         .example("source-ip-max-data-volume-rate 10.0.0.0/24 500m/h")
         .doc(
             "Most bytes delivered with success in the period from each local address of the \
-              network. Addresses for which there is no such line have no limit of their own; of several \
+          network. Addresses for which there is no such line have no limit of their own; of several \
               networks, the smallest counts.",
         ),
     Directive::new("max-msg-per-connection", DOMAIN, LIMIT)

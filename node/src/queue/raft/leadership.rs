@@ -60,6 +60,6 @@ async fn confirmed(raft: &GroupRaft, term: u64) -> bool {
 /// in the log before, which a restarted node may not know to be committed until then.
 fn has_applied_own_term(raft: &GroupRaft, term: u64) -> bool {
     let metrics = raft.metrics();
-    let applied = metrics.borrow_watched().last_applied.clone();
+    let applied = metrics.borrow_watched().last_applied;
     applied.is_some_and(|applied| log_id(&applied).term == term)
 }
