@@ -49,7 +49,8 @@ pub(crate) struct Cli {
     pub(crate) socket: PathBuf,
 
     /// Cluster listener of a node, in place of the socket; MTACTL_NODE sets it too
-    #[arg(long, global = true, env = "MTACTL_NODE", hide_env = true, value_name = "HOST:PORT")]
+    #[arg(id = "listener", long = "node", global = true, env = "MTACTL_NODE", hide_env = true)]
+    #[arg(value_name = "HOST:PORT")]
     pub(crate) node: Option<String>,
 
     /// File with certificate, key and authority for --node; MTACTL_CREDENTIALS sets it too
