@@ -126,8 +126,5 @@ async fn all_nodes_switch_or_none_and_whoever_was_away_follows() -> Result<()> {
         (three.limit(2).await.ok()? == "11").then_some(())
     })
     .await?;
-    for node in three.nodes.into_iter().flatten() {
-        node.stop().await?;
-    }
     Ok(())
 }
