@@ -518,6 +518,8 @@ pub(super) struct Board {
     versions: Mutex<Vec<Configuration>>,
     /// Somebody else is quicker with the next push.
     pub(super) overtaken: Mutex<bool>,
+    /// The answer to the next push is lost: before it is made (false), or after (true).
+    pub(super) lost: Mutex<Option<bool>>,
 }
 
 impl Board {
@@ -572,7 +574,13 @@ impl Meta for Door {
     }
 
     fn change(&self, change: Change) -> BoxFuture<'_, Result<Changed, ReportError>> {
-        ready(Ok(self.board.configure(change))).boxed()
+        match self.board.lost.lock().take() {
+            Some(made) => {
+                made.then(|| self.board.configure(change));
+                ready(Err(ReportError::LostLeadership)).boxed()
+            }
+            None => ready(Ok(self.board.configure(change))).boxed(),
+        }
     }
 
     fn configuration(&self, version: u64) -> BoxFuture<'_, Option<Configuration>> {

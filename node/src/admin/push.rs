@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use super::service::Ports;
 use super::upkeep::diagnostics;
 use super::versions;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, monotonic};
 use crate::config::Bundle;
 use crate::id::NodeId;
 use crate::queue::cluster::{Change, Changed, Cluster, Configuration, Standing};
@@ -26,6 +26,9 @@ const VERIFY_DEADLINE: Duration = Duration::from_secs(10);
 const SWITCH_DEADLINE: Duration = Duration::from_secs(20);
 /// How much longer the answer of another node may be on its way.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a change may wait for a leader, and between two tries.
+const PROPOSE_DEADLINE: Duration = Duration::from_secs(10);
+const PROPOSE_AGAIN: Duration = Duration::from_millis(200);
 /// Longest comment in bytes.
 const MAX_COMMENT_BYTES: usize = 1_000;
 
@@ -171,29 +174,54 @@ async fn carry_out(ports: &Ports, plan: Plan) -> Result<proto::ConfigPushReply, 
     }
 }
 
-/// The number of the new version; none when another one became active.
+/// The number of the new version; none when another one became active. While a leader is being
+/// elected it is tried again: the version that it was made from lets it happen once only.
 async fn propose(ports: &Ports, expected: u64, plan: Plan) -> Result<Option<u64>, Status> {
     let configuration = Configuration {
-        version: 0,
+        version: expected + 1,
         pushed_at: Timestamp::now(),
         author: plan.author,
         comment: plan.comment,
         files: plan.bundle.into_files(),
     };
-    let author = configuration.author.clone();
-    let change = Change::configure(expected, &configuration);
-    match ports.meta.change(change).await {
-        Ok(Changed::Number(version)) => {
-            tracing::info!("configuration, version {version}, pushed by {author}");
-            Ok(Some(version))
+    let deadline = monotonic() + PROPOSE_DEADLINE;
+    let mut answer_lost = false;
+    loop {
+        match ports.meta.change(Change::configure(expected, &configuration)).await {
+            Ok(Changed::Number(version)) => {
+                tracing::info!(
+                    "configuration, version {version}, pushed by {}",
+                    configuration.author
+                );
+                return Ok(Some(version));
+            }
+            Ok(Changed::Refused | Changed::Done) if answer_lost => {
+                return Ok(earlier(ports, configuration).await);
+            }
+            Ok(Changed::Refused | Changed::Done) => return Ok(None),
+            Err(ReportError::Stopping) => return Err(Status::unavailable("mtad is stopping")),
+            Err(ReportError::LostLeadership) if monotonic() < deadline => {
+                answer_lost = true;
+                tokio::time::sleep(PROPOSE_AGAIN).await;
+            }
+            Err(ReportError::LostLeadership) => {
+                return Err(Status::unavailable(
+                    "the change was not confirmed: `mtactl config history` shows whether it was \
+                     made; if not, too few nodes are up",
+                ));
+            }
         }
-        Ok(Changed::Refused | Changed::Done) => Ok(None),
-        Err(ReportError::Stopping) => Err(Status::unavailable("mtad is stopping")),
-        Err(ReportError::LostLeadership) => Err(Status::unavailable(
-            "the change was not confirmed: `mtactl config history` shows whether it was made; if \
-             not, too few nodes are up",
-        )),
     }
+}
+
+/// The version, if it is this one that became active, by a try whose answer was lost.
+async fn earlier(ports: &Ports, pushed: Configuration) -> Option<u64> {
+    let version = pushed.version;
+    let mut cluster = ports.meta.cluster();
+    let known =
+        cluster.wait_for(|c| c.configuration.as_ref().is_some_and(|c| c.version >= version));
+    let _late = tokio::time::timeout(ANSWER_DEADLINE, known).await.is_err();
+    (ports.meta.configuration(version).await? == pushed).then_some(version)
 }
 
 /// All members, this one first, and then in the order of their numbers.

@@ -215,6 +215,17 @@ async fn whoever_was_quicker_wins() {
 }
 
 #[tokio::test]
+async fn a_push_whose_answer_is_lost_is_made_once() {
+    let mut nodes = Nodes::start(&[1, 2, 3]).await;
+    for (version, made) in [(1, false), (2, true)] {
+        *nodes.board.lost.lock() = Some(made);
+        let reply = nodes.push(text(&format!("postmaster a{version}@b.example\n"))).await;
+        assert_eq!((reply.outcome(), reply.version), (Outcome::Pushed, version), "{made}");
+        assert_eq!(nodes.versions().await.len() as u64, version);
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_finds_something_only_then_says_so() {
     let mut nodes = Nodes::start(&[1, 2, 3]).await;
     nodes.push(text("postmaster a@b.example\n")).await;
