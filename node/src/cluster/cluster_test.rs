@@ -5,12 +5,12 @@ use bytes::Bytes;
 use super::fixture::World;
 use crate::clock::Timestamp;
 use crate::id::{GroupId, Locator, NodeId};
-use crate::message::Class;
 use crate::queue::cluster::{Change, Changed, Standing};
 use crate::queue::door::{
     Groups as _, Inbox as _, Inspect as _, Meta as _, Propose as _, ReportError, Work as _,
 };
 use crate::queue::fixture as testing;
+use crate::queue::fixture::Class;
 use crate::queue::model::{Accepted, SubmitError};
 
 const BOTH: usize = 2;

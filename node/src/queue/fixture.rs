@@ -9,11 +9,12 @@ use super::model::{RecipientResult, Report, Submission};
 use crate::clock::Timestamp;
 use crate::id::{Locator, MessageId, QueueName};
 use crate::message::{
-    BodyType, Class, Envelope, Notify, Origin, Outcome, Recipient, Record, RecordType, Status,
+    BodyType, Envelope, Notify, Origin, Outcome, Recipient, Record, RecordType, Status,
 };
 use crate::smtp::address::{Address, ReversePath};
 
 pub(crate) use super::store::fixture::SIZES;
+pub(crate) use crate::message::Class;
 
 /// Keeps the last payload.
 pub(crate) struct Last;

@@ -27,8 +27,8 @@ pub(super) const TABLE: &[Directive] = &[
         .example("source-ip-max-smtp-out 10.0.0.0/24 5")
         .doc(
             "Most simultaneous connections of the queue from each local address of the network. \
-              Addresses for which there is no such line have no limit of their own; of several \
-              networks, the smallest counts.",
+              Addresses for which there is no such line have no limit of their own; of \
+              several networks, the smallest counts.",
         ),
     Directive::new("max-smtp-out-per-source-ip", DOMAIN, LIMIT)
         .default("unlimited")
@@ -59,8 +59,8 @@ pub(super) const TABLE: &[Directive] = &[
         .example("source-ip-max-connect-rate 10.0.0.0/24 10/m")
         .doc(
             "Most new connections of the queue in the period from each local address of the \
-          network. Addresses for which there is no such line have no limit of their own; of several \
-              networks, the smallest counts.",
+          network. Addresses for which there is no such line have no limit of their own; of \
+              several networks, the smallest counts.",
         ),
     Directive::new("max-msg-rate", DOMAIN, RATE)
         .default("unlimited")
@@ -83,8 +83,8 @@ pub(super) const TABLE: &[Directive] = &[
         .example("source-ip-max-msg-rate 10.0.0.0/24 100/h")
         .doc(
             "Most recipients that the queue attempts in the period from each local address of the \
-          network. Addresses for which there is no such line have no limit of their own; of several \
-              networks, the smallest counts.",
+          network. Addresses for which there is no such line have no limit of their own; of \
+              several networks, the smallest counts.",
         ),
     Directive::new("max-msg-per-hour", DOMAIN, COUNT)
         .alias_of("max-msg-rate")
@@ -123,8 +123,8 @@ pub(super) const TABLE: &[Directive] = &[
         .example("source-ip-max-data-volume-rate 10.0.0.0/24 500m/h")
         .doc(
             "Most bytes delivered with success in the period from each local address of the \
-          network. Addresses for which there is no such line have no limit of their own; of several \
-              networks, the smallest counts.",
+          network. Addresses for which there is no such line have no limit of their own; of \
+              several networks, the smallest counts.",
         ),
     Directive::new("max-msg-per-connection", DOMAIN, LIMIT)
         .default("0")
