@@ -18,7 +18,7 @@ const GROUP: GroupId = GroupId::partition(0);
 const STEP_MS: u64 = 50;
 /// How long a connection that has to end at once may take.
 const END_MS: u64 = 1_500;
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 48;
 /// Seed and number of nodes of a world whose doings are printed.
 const TRACED: Option<(u64, usize)> = None;
 
