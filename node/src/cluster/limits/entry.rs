@@ -161,7 +161,7 @@ impl Entry {
         let all = share::units(&self.bound, nodes);
         let least = share::least(&self.bound, nodes);
         let current = self.reserved(node, room);
-        let target = self.targets(room, all, least).get(&node).copied().unwrap_or(0);
+        let target = self.targets(node, room, all, least).get(&node).copied().unwrap_or(0);
         let (free, keep) = self.free(room, all);
         // What may be in use is not always there to be used: as long as that is too much, or not
         // known, nobody gets more than he says that he has.
@@ -214,27 +214,40 @@ impl Entry {
         (free, used <= all)
     }
 
-    /// What each node that is heard of should have.
-    fn targets(&mut self, room: &Room<'_>, all: u64, least: u64) -> BTreeMap<NodeId, u64> {
+    /// May a node take its safe share at any time? It has the right to it, and is not known to
+    /// have heard that a lease takes its place.
+    fn is_free(&self, node: NodeId, room: &Room<'_>) -> bool {
+        let bound_until = self.holds.get(&node).and_then(|hold| hold.bound_until);
+        let bound = bound_until.is_some_and(|until| until > room.now);
+        !bound && room.safe(&self.bound, node) > 0
+    }
+
+    /// What `asking` and each node that goes by its lease should have. Of the others it is kept
+    /// what they may use.
+    fn targets(
+        &mut self,
+        asking: NodeId,
+        room: &Room<'_>,
+        all: u64,
+        least: u64,
+    ) -> BTreeMap<NodeId, u64> {
         let live: Vec<NodeId> =
             room.members.iter().copied().filter(|node| room.is_live(*node)).collect();
-        let silent = room.nodes().into_iter().filter(|node| !live.contains(node));
-        let kept: u64 = silent.map(|node| self.reserved(node, room)).sum();
+        if let Some(safe) = self.calm(&live, room, all) {
+            return safe;
+        }
+        let takes_part = |node: &NodeId| *node == asking || !self.is_free(*node, room);
+        let live: Vec<NodeId> = live.into_iter().filter(takes_part).collect();
+        let others: Vec<NodeId> = room.nodes().into_iter().filter(|n| !live.contains(n)).collect();
+        let kept: u64 = others.iter().map(|node| self.reserved(*node, room)).sum();
         let mut all = all.saturating_sub(kept);
         if room.learning {
-            all = all.min(self.told.values().sum());
+            let heard = others.iter().filter(|node| room.contacts.contains_key(node));
+            let kept: u64 = heard.map(|node| self.reserved(*node, room)).sum();
+            all = all.min(self.told.values().sum::<u64>().saturating_sub(kept));
         }
         let wanted = |node| self.holds.get(&node).map_or(0, |hold| hold.wanted.min(all));
         let wants: BTreeMap<NodeId, u64> = live.iter().map(|n| (*n, wanted(*n))).collect();
-        let safe: BTreeMap<NodeId, u64> =
-            live.iter().map(|node| (*node, room.safe(&self.bound, *node))).collect();
-        let is_calm = wants.iter().all(|(node, want)| *want <= safe[node])
-            && safe.values().sum::<u64>() <= all;
-        if is_calm {
-            self.calm_since.get_or_insert(room.now);
-            return safe;
-        }
-        self.calm_since = None;
         let wishing = wants.values().filter(|want| **want > 0).count() as u64;
         if all >= least.saturating_mul(wishing) {
             return fair::divide(all, least, &wants);
@@ -242,6 +255,28 @@ impl Entry {
         let chosen = self.turns(room, &wants, all / least.max(1));
         let wants = wants.into_iter().filter(|(node, _)| chosen.contains(node)).collect();
         fair::divide(all, least, &wants)
+    }
+
+    /// The safe shares of all nodes, if nobody wants more than that and they are there to be had.
+    fn calm(
+        &mut self,
+        live: &[NodeId],
+        room: &Room<'_>,
+        all: u64,
+    ) -> Option<BTreeMap<NodeId, u64>> {
+        let silent = room.nodes().into_iter().filter(|node| !live.contains(node));
+        let kept: u64 = silent.map(|node| self.reserved(node, room)).sum();
+        let share = |node: &NodeId| (*node, room.safe(&self.bound, *node));
+        let safe: BTreeMap<NodeId, u64> = live.iter().map(share).collect();
+        let wanted = |node| self.holds.get(node).map_or(0, |hold| hold.wanted);
+        let is_calm = safe.iter().all(|(node, share)| wanted(node) <= *share)
+            && kept + safe.values().sum::<u64>() <= all;
+        if !is_calm {
+            self.calm_since = None;
+            return None;
+        }
+        self.calm_since.get_or_insert(room.now);
+        Some(safe)
     }
 
     /// Which nodes have their turn, when there is only something for `places` of them.

@@ -267,6 +267,12 @@ impl Holder {
     }
 
     fn allowed(&self, record: &Record, now: Instant) -> Allowed {
+        let Allowed { open, held } = self.leased(record, now);
+        // A lease may be from before the configuration became stricter.
+        Allowed { open: open.min(record.bound.units), held }
+    }
+
+    fn leased(&self, record: &Record, now: Instant) -> Allowed {
         let safe = self.safe(record, now);
         let Some(lease) = record.lease else { return Allowed { open: safe, held: safe } };
         let (latest, latest_until) = match lease.next {
