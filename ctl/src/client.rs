@@ -2,9 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use convoy_proto::admin::Api;
@@ -13,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tonic::metadata::MetadataValue;
@@ -54,6 +52,9 @@ const LOCAL_KEY: &str = "convoy-local";
 const SILENCE: Duration = Duration::from_secs(20);
 /// A connection that takes longer to make has failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of what a node says first.
+const FIRST_WORDS: usize = 1024;
 
 /// A name that is in the certificate of every node, and in no operator's.
 const ANY_NODE: &str = "node.convoy.internal";
@@ -104,20 +105,46 @@ pub(crate) async fn connect(target: &Target, local: bool) -> Result<Client, Erro
             let stream = connecting
                 .await
                 .map_err(|_| unreachable("it does not answer in time".to_owned()))?
-                .map_err(|error| unreachable(error.to_string()))?;
+                .map_err(|error| {
+                    let text = error.to_string();
+                    refused(&text).map_or_else(|| unreachable(text), Error::Local)
+                })?;
             speak(address.clone(), stream, local).await
         }
     }
 }
 
+/// A connection whose other side has taken our certificate. In TLS 1.3 it judges it after this side
+/// has finished the handshake: what it says first is waited for, since a refusal would be lost once
+/// something was written. A node speaks first in HTTP/2.
 async fn secured(
     address: &str,
     config: ClientConfig,
-) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
     let name = ServerName::try_from(ANY_NODE).map_err(io::Error::other)?;
-    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
+    let mut first = vec![0; FIRST_WORDS];
+    let length = stream.read(&mut first).await?;
+    if length == 0 {
+        return Err(io::Error::other("it closed the connection; its log says why"));
+    }
+    first.truncate(length);
+    let (reader, writer) = tokio::io::split(stream);
+    Ok(tokio::io::join(io::Cursor::new(first).chain(reader), writer))
+}
+
+/// What a refusal in the handshake means; none if the error is another one.
+fn refused(error: &str) -> Option<String> {
+    let (_, alert) = error.split_once("alert: ")?;
+    Some(match alert {
+        "CertificateExpired" => {
+            let next = "`mtactl cluster operator` on a node makes new ones";
+            format!("the credentials have expired: {next}")
+        }
+        _ => format!("the node does not take these credentials: {alert}"),
+    })
 }
 
 /// Certificate, key and authority from a file that `cluster operator` made.
@@ -154,13 +181,11 @@ async fn speak<S>(place: String, stream: S, local: bool) -> Result<Client, Error
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    // The connector hands over the one connection. When it is asked for another one, the first has
-    // ended, and why is what is to be said. The address is never used.
-    let fault = Fault::default();
-    let mut stream = Some(TokioIo::new(Watched { stream, fault: Arc::clone(&fault) }));
+    // The connector hands over the one connection. The address is never used.
+    let mut stream = Some(TokioIo::new(stream));
     let connector = tower::service_fn(move |_| {
-        let why = || fault.get().map_or("the connection broke", String::as_str).to_owned();
-        std::future::ready(stream.take().ok_or_else(|| io::Error::other(why())))
+        let stream = stream.take().ok_or_else(|| io::Error::other("the connection broke"));
+        std::future::ready(stream)
     });
     let channel = Endpoint::from_static("http://mtad")
         .http2_keep_alive_interval(SILENCE / 2)
@@ -169,48 +194,6 @@ where
         .await
         .map_err(|error| Error::Unreachable { place, reason: error.to_string() })?;
     Ok(AdminClient::with_interceptor(channel, Say { local }))
-}
-
-/// Why a connection ended, once it has.
-type Fault = Arc<OnceLock<String>>;
-
-/// A connection that remembers why it ended.
-struct Watched<S> {
-    stream: S,
-    fault: Fault,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if let Poll::Ready(Err(error)) = &read {
-            // The first reason is the true one.
-            let _later = self.fault.set(error.to_string());
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 /// What to do about a socket that cannot be opened.
@@ -250,5 +233,14 @@ mod tests {
     #[test]
     fn a_file_that_holds_no_credentials_is_refused() {
         assert!(config(b"").unwrap_err().starts_with("two certificates are expected"));
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        assert_eq!(refused("connection reset"), None);
+        let expired = refused("received fatal alert: CertificateExpired").unwrap();
+        assert!(expired.contains("mtactl cluster operator"), "{expired}");
+        let other = refused("received fatal alert: UnknownCA").unwrap();
+        assert_eq!(other, "the node does not take these credentials: UnknownCA");
     }
 }

@@ -43,24 +43,8 @@ impl Error {
     }
 }
 
-/// The innermost reason, when the connection and not the node is at fault.
-fn cause(status: &Status) -> Option<String> {
-    let first = std::error::Error::source(status);
-    std::iter::successors(first, |error| error.source()).last().map(ToString::to_string)
-}
-
 /// What a status means to an operator.
 fn explain(status: &Status) -> String {
-    // The node judges a certificate after this side has begun to speak.
-    if let Some(alert) = cause(status).filter(|text| text.contains("alert: ")) {
-        let alert = alert.split("alert: ").last().unwrap_or_default();
-        return match alert {
-            "CertificateExpired" => "the credentials have expired: `mtactl cluster operator` on a \
-                                     node makes new ones"
-                .to_owned(),
-            _ => format!("the node does not take these credentials: {alert}"),
-        };
-    }
     match status.code() {
         Code::Unimplemented => "this mtad does not know the command: it is older than mtactl; \
                                 compare `mtactl show version` and `mtactl --version`"

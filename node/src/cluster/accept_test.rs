@@ -274,4 +274,11 @@ async fn a_node_that_joins_knows_the_cluster_by_its_token() {
     let refused = join(&expired).await;
     assert!(refused.starts_with("the token expired at 1970"), "{refused}");
     assert!(credentials.loaded().is_none());
+    // Whoever was interrupted comes again with the same key.
+    let key = credentials.joining_key().unwrap().public();
+    let again = Credentials::open(spool.path()).unwrap();
+    assert_eq!(again.joining_key().unwrap().public(), key);
+    let card = card(&fixture.identity, 3);
+    renewal::renew(&again, card, &fixture.identity, Timestamp::now()).unwrap();
+    assert!(!spool.path().join("cluster/joining.pem").exists());
 }

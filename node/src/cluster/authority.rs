@@ -73,6 +73,14 @@ impl NodeKey {
         Ok(Self(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?))
     }
 
+    /// One that was made before.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_pem(pem: &str) -> Result<Self, AuthorityError> {
+        Ok(Self(KeyPair::from_pem_and_sign_algo(pem, &PKCS_ECDSA_P256_SHA256)?))
+    }
+
     /// The public half: a point on P-256, uncompressed.
     #[must_use]
     pub fn public(&self) -> Vec<u8> {

@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 
-use super::authority::{self, AuthorityError, Pair};
+use super::authority::{self, AuthorityError, NodeKey, Pair};
 use super::files::{self, Card, FilesError, Kept};
 use super::subject::Validity;
 
@@ -114,6 +114,22 @@ impl Credentials {
         files::write_card(&self.directory, &card)?;
         self.loaded.send_replace(Some(Arc::new(Loaded { card, ..Loaded::clone(&loaded) })));
         Ok(())
+    }
+
+    /// The key with which this node joins: the same one until it has joined, so that the cluster
+    /// knows it again when it was interrupted. Waits for the disk.
+    ///
+    /// # Errors
+    /// When it cannot be made or written.
+    pub fn joining_key(&self) -> Result<NodeKey, CredentialsError> {
+        let _one_at_a_time = self.writing.lock();
+        let kept = files::pending_key(&self.directory);
+        if let Some(key) = kept.and_then(|pem| NodeKey::from_pem(&pem).ok()) {
+            return Ok(key);
+        }
+        let key = NodeKey::generate()?;
+        files::keep_pending_key(&self.directory, &key.pem())?;
+        Ok(key)
     }
 
     /// Keeps new credentials, on disk first, and uses them. Waits for the disk.

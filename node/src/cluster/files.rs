@@ -18,6 +18,8 @@ const IDENTITY: &str = "identity.json";
 const AUTHORITY: &str = "authority.pem";
 /// Certificate and key in one file, so that they are replaced together.
 const OWN: &str = "node.pem";
+/// The key of a node that is joining.
+const PENDING: &str = "joining.pem";
 const FORMAT: u64 = 1;
 
 /// Who a node is.
@@ -96,13 +98,35 @@ pub fn read(directory: &Path) -> Result<Option<Kept>, FilesError> {
 /// See [`FilesError`].
 pub fn write(directory: &Path, kept: &Kept) -> Result<(), FilesError> {
     let failed = |source| FilesError::Io { path: directory.to_owned(), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    if let Some(spool) = directory.parent() {
-        sync(spool)?;
-    }
+    make(directory)?;
     replace(directory, AUTHORITY, &kept.authority_pem)?;
     replace(directory, OWN, &kept.own_pem)?;
-    replace(directory, IDENTITY, &text(&kept.card))
+    replace(directory, IDENTITY, &text(&kept.card))?;
+    match fs::remove_file(directory.join(PENDING)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn make(directory: &Path) -> Result<(), FilesError> {
+    let failed = |source| FilesError::Io { path: directory.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    directory.parent().map_or(Ok(()), sync)
+}
+
+/// The key of a node that began to join and did not get to the end.
+#[must_use]
+pub fn pending_key(directory: &Path) -> Option<String> {
+    fs::read_to_string(directory.join(PENDING)).ok()
+}
+
+/// Keeps the key of a node that begins to join.
+///
+/// # Errors
+/// See [`FilesError`].
+pub fn keep_pending_key(directory: &Path, pem: &str) -> Result<(), FilesError> {
+    make(directory)?;
+    replace(directory, PENDING, pem)
 }
 
 /// Writes who the node is, and nothing else.

@@ -152,7 +152,7 @@ impl World {
         let any = self.nodes.values().next().unwrap().queue.clone();
         assert_eq!(any.change(Change::add_token(hash, expires, None)).await, Ok(Changed::Done));
         // The address is known once the node listens; it says so itself.
-        let admitted = any.change(Change::admit(hash, "127.0.0.1:1", "", 1, "")).await;
+        let admitted = any.change(Change::admit(hash, hash, "127.0.0.1:1", "", 1, "")).await;
         let Ok(Changed::Number(number)) = admitted else { panic!("{admitted:?}") };
         self.start(NodeId(number)).await;
         let described = Change::describe(NodeId(number), &self.describe(NodeId(number)));

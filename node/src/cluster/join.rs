@@ -90,8 +90,15 @@ impl JoinService {
         cluster: &Cluster,
     ) -> Result<NodeId, Status> {
         let hash = token::hash(&request.secret);
-        let change =
-            Change::admit(hash, &request.address, &request.name, request.level, &request.version);
+        let claim = token::claim(&request.secret, &request.public_key);
+        let change = Change::admit(
+            hash,
+            claim,
+            &request.address,
+            &request.name,
+            request.level,
+            &request.version,
+        );
         match self.meta.change(change).await {
             Ok(Changed::Number(node)) => Ok(NodeId(node)),
             Ok(Changed::Done | Changed::Refused) => Err(Status::unauthenticated(reason(

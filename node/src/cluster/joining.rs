@@ -20,16 +20,19 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-use super::authority::{self, AuthorityError, NodeKey, Pair};
+use super::authority::{self, AuthorityError, Pair};
 use super::credentials::{Credentials, CredentialsError, JOIN_PROTOCOL};
 use super::files::Card;
 use super::subject::ANY_NODE;
 use super::token::{BadToken, JoinToken};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, monotonic};
 use crate::id::NodeId;
 
 /// The member answers within this, its consensus included.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// A cluster without a leader has one again within this.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What the new node says of itself.
 #[derive(Clone, Debug)]
@@ -75,6 +78,14 @@ pub enum JoinError {
     /// Nobody answers there, or somebody else.
     #[error("{address} cannot be reached: {reason}")]
     Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody answered that it cannot be done now.
+    #[error("{address} let nobody in: {reason}")]
+    Later {
         /// Where.
         address: String,
         /// Why.
@@ -127,7 +138,7 @@ pub fn check(
 /// Joins through the member at `address` and keeps what it gives.
 ///
 /// # Errors
-/// See [`JoinError`]; the token may be used again unless the cluster has let the node in.
+/// See [`JoinError`]. The same node may try again with the same token.
 pub async fn join(
     address: &str,
     token: &JoinToken,
@@ -137,14 +148,7 @@ pub async fn join(
     if token.expires_at <= Timestamp::now() {
         return Err(JoinError::Expired(token.expires_at));
     }
-    let unreachable =
-        |reason: String| JoinError::Unreachable { address: address.to_owned(), reason };
-    let connecting = tokio::time::timeout(TIME_LIMIT, connect(address, token.fingerprint));
-    let stream = connecting
-        .await
-        .map_err(|_| unreachable("no answer in time".to_owned()))?
-        .map_err(|error| unreachable(error.to_string()))?;
-    let key = NodeKey::generate()?;
+    let key = credentials.joining_key()?;
     let own_address = applicant.address.clone();
     let request = proto::JoinRequest {
         secret: token.secret.to_vec().into(),
@@ -154,7 +158,18 @@ pub async fn join(
         version: applicant.version,
         public_key: key.public().into(),
     };
-    let reply = ask(stream, request).await.map_err(|status| refused(address, &status))?;
+    let deadline = monotonic() + PATIENCE;
+    let reply = loop {
+        // The question may be asked again: the cluster knows who asks by the key.
+        match attempt(address, token.fingerprint, request.clone()).await {
+            Err(JoinError::Later { reason, .. }) if monotonic() < deadline => {
+                tracing::info!("not let into the cluster yet: {reason}");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+            Ok(reply) => break reply,
+        }
+    };
     let card = Card {
         cluster: reply.cluster,
         node: NodeId(reply.node_id),
@@ -169,13 +184,27 @@ pub async fn join(
     Ok(card)
 }
 
+async fn attempt(
+    address: &str,
+    fingerprint: [u8; 32],
+    request: proto::JoinRequest,
+) -> Result<proto::JoinReply, JoinError> {
+    let unreachable =
+        |reason: String| JoinError::Unreachable { address: address.to_owned(), reason };
+    let stream = tokio::time::timeout(TIME_LIMIT, connect(address, fingerprint))
+        .await
+        .map_err(|_| unreachable("no answer in time".to_owned()))?
+        .map_err(|error| unreachable(error.to_string()))?;
+    ask(stream, request).await.map_err(|status| refused(address, &status))
+}
+
 fn refused(address: &str, status: &Status) -> JoinError {
     let reason = status.message().to_owned();
     match status.code() {
         Code::Unauthenticated | Code::FailedPrecondition | Code::InvalidArgument => {
             JoinError::Refused(reason)
         }
-        _ => JoinError::Unreachable { address: address.to_owned(), reason },
+        _ => JoinError::Later { address: address.to_owned(), reason },
     }
 }
 

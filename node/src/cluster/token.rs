@@ -67,6 +67,12 @@ pub fn hash(secret: &[u8]) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
 
+/// How the cluster knows again who asked with a secret: nobody else has the key.
+#[must_use]
+pub fn claim(secret: &[u8], public_key: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(secret).chain_update(public_key).finalize().into()
+}
+
 /// The text is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadToken {

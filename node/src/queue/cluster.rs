@@ -104,6 +104,8 @@ pub struct Member {
     pub admitted_at: Timestamp,
     /// The member whose place it takes.
     pub replaces: Option<NodeId>,
+    /// By which it was admitted; none for the first node.
+    pub claim: Option<[u8; 32]>,
     /// It is about to stop, and leads nothing until it starts again.
     pub leaving: bool,
 }
@@ -281,10 +283,12 @@ impl Change {
     }
 
     /// Spends a token; gives the number of the new member. Refused when the token is unknown or
-    /// expired.
+    /// expired. Repeated with the same claim, which nobody else can make, it gives the same number:
+    /// an answer may get lost.
     #[must_use]
     pub fn admit(
         token_hash: [u8; 32],
+        claim: [u8; 32],
         address: &str,
         name: &str,
         level: u32,
@@ -296,6 +300,7 @@ impl Change {
             name: name.to_owned(),
             level,
             version: version.to_owned(),
+            claim: claim.to_vec().into(),
         }))
     }
 

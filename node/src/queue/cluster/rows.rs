@@ -119,6 +119,7 @@ impl Member {
             configuration_version: self.configuration_version,
             admitted_at: self.admitted_at.0,
             replaces: self.replaces.map_or(0, |node| node.0),
+            claim: self.claim.map(|claim| claim.to_vec().into()).unwrap_or_default(),
             leaving: self.leaving,
         }
     }
@@ -135,6 +136,7 @@ impl Member {
             configuration_version: row.configuration_version,
             admitted_at: Timestamp(row.admitted_at),
             replaces: (row.replaces != 0).then_some(NodeId(row.replaces)),
+            claim: row.claim.as_ref().try_into().ok(),
             leaving: row.leaving,
         })
     }

@@ -72,7 +72,7 @@ impl Meta {
         let hash = [u8::try_from(self.index).unwrap(); 32];
         let token = Change::add_token(hash, Timestamp(self.now + 10), None);
         assert_eq!(self.change(&token), Answer::Done);
-        self.change(&Change::admit(hash, "host:1", "host", 1, "0.1"))
+        self.change(&Change::admit(hash, hash, "host:1", "host", 1, "0.1"))
     }
 }
 
@@ -93,13 +93,14 @@ fn a_token_admits_one_node_in_time() {
     let mut meta = Meta::founded();
     let token = Change::add_token([7; 32], Timestamp(meta.now + 10), None);
     assert_eq!(meta.change(&token), Answer::Done);
-    let admit = Change::admit([7; 32], "b:1", "b", 1, "0.1");
-    assert_eq!(meta.change(&Change::admit([8; 32], "b:1", "b", 1, "0.1")), Answer::Refused);
-    assert_eq!(meta.change(&admit), Answer::Number(2));
-    assert_eq!(meta.change(&admit), Answer::Refused, "a token is good once");
+    let admit = |token, claim| Change::admit([token; 32], [claim; 32], "b:1", "b", 1, "0.1");
+    assert_eq!(meta.change(&admit(8, 1)), Answer::Refused);
+    assert_eq!(meta.change(&admit(7, 1)), Answer::Number(2));
+    assert_eq!(meta.change(&admit(7, 2)), Answer::Refused, "a token is good once");
     assert_eq!(meta.change(&token), Answer::Done);
     meta.now += 10;
-    assert_eq!(meta.change(&admit), Answer::Refused, "it has expired");
+    assert_eq!(meta.change(&admit(7, 2)), Answer::Refused, "it has expired");
+    assert_eq!(meta.change(&admit(7, 1)), Answer::Number(2), "the answer was lost");
     assert_eq!(meta.cluster().active().collect::<Vec<_>>(), [NodeId(1), NodeId(2)]);
 }
 

@@ -225,6 +225,11 @@ impl Roster {
             return Answer::Refused;
         };
         self.expire_tokens(Timestamp(at.proposed_at), changes);
+        let claim = <[u8; 32]>::try_from(admit.claim.as_ref()).ok();
+        let mut members = self.cluster.members.iter();
+        if let Some((node, _)) = members.find(|(_, m)| claim.is_some() && m.claim == claim) {
+            return Answer::Number(node.0);
+        }
         let Some(token) = self.cluster.tokens.remove(&hash) else { return Answer::Refused };
         changes.delete(Table::State, &rows::token(&hash));
         // A node that does not read what is proposed already cannot follow.
@@ -240,6 +245,7 @@ impl Roster {
             version: admit.version,
             admitted_at: Timestamp(at.proposed_at),
             replaces: token.replaces,
+            claim,
             ..Member::default()
         };
         self.put_member(node, member, changes);
