@@ -1,6 +1,5 @@
 //! The tables of `cluster status`.
 
-#[cfg(test)]
 use super::*;
 
 fn reply() -> ClusterStatusReply {
@@ -12,7 +11,7 @@ fn reply() -> ClusterStatusReply {
         version: "0.2.0".into(),
         level: 1,
         reachable,
-        unreachable: if reachable { String::new() } else { "connection refused".into() },
+        unreachable: if reachable { String::new() } else { "timed out".into() },
         leads: u32::from(node == 1),
         replicas: 1,
         ..ClusterMember::default()
@@ -39,7 +38,7 @@ fn reply() -> ClusterStatusReply {
         }],
         replication_factor: 3,
         warnings: vec!["p0 is slow".into()],
-        missing: vec![proto::Missing { node: 3, reason: "connection refused".into() }],
+        missing: vec![proto::Missing { node: 3, reason: "timed out".into() }],
         ..ClusterStatusReply::default()
     }
 }
@@ -52,7 +51,7 @@ Cluster c1, asked n2
 node  name  address   standing  version  level  leads  replicas  config  egress  reachable
 n1    mx1   mx1:2526  active    0.2.0        1      1         1  0               yes
 n2    mx2   mx2:2526  active    0.2.0        1      0         1  0               yes
-n3    mx3   mx3:2526  active    0.2.0        1      0         1  0               no: connection refused
+n3    mx3   mx3:2526  active    0.2.0        1      0         1  0               no: timed out
 
 group  leader  term  voters    learners  last  applied  lag
 p0     n1         7  n1 n2 n3             100       99  n2:4 n3:?
@@ -60,7 +59,7 @@ p0     n1         7  n1 n2 n3             100       99  n2:4 n3:?
 Replication factor: 3
 Can lose: no node
 warning: p0 is slow
-missing: n3: connection refused
+missing: n3: timed out
 ";
     assert_eq!(text(&reply()), expected);
     let json = data(&reply());

@@ -18,8 +18,8 @@ const GROUP: GroupId = GroupId::partition(0);
 const STEP_MS: u64 = 50;
 /// How long a connection that has to end at once may take.
 const END_MS: u64 = 1_500;
-/// Enough to notice a mistake; after a change of the rules, some thousand are worth their time.
-const SEEDS: u64 = 24;
+/// After a change of the rules, some thousand are worth their time.
+const SEEDS: u64 = 150;
 /// Seed and number of nodes of a world whose doings are printed.
 const TRACED: Option<(u64, usize)> = None;
 
@@ -582,7 +582,7 @@ fn limits_hold_through_everything() {
 fn limits_hold_while_they_change() {
     // In 95 a node sent at the rate of a lease from before the limit was lowered; in 151 a node was
     // heard and heard nothing.
-    for seed in (0..SEEDS).chain([95, 151]) {
+    for seed in (0..SEEDS).chain([151]) {
         let mut world = World::new(seed, 3, &limits());
         let mut due: Vec<(u64, usize, usize, u32)> = Vec::new();
         for second in 0..80 {
