@@ -239,3 +239,16 @@ async fn attempts_and_retry_times_stay_as_they_were_after_a_takeover() {
     assert_eq!(after[0].attempts, 1);
     assert_eq!(after[0].due, Timestamp(1_000_000));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_comes_back_elsewhere_is_found_again() {
+    let mut world = World::of(3, 1).await;
+    let moved = NodeId(2);
+    world.kill(moved).await;
+    world.forget_address(moved);
+    world.start(moved).await;
+    assert!(submit(&world, NodeId(1), 1).await.is_ok());
+    // Entries reach it only when the others have learnt where it is.
+    world.settled().await;
+    world.converged().await;
+}

@@ -87,7 +87,7 @@ pub(super) struct Running {
     limiting: JoinHandle<()>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
-    _description: watch::Sender<Description>,
+    _description: watch::Sender<Option<Description>>,
 }
 
 /// All nodes and what is between them.
@@ -191,7 +191,7 @@ impl World {
         let server = tokio::spawn(async move {
             let _ended = router.serve_with_incoming(TcpListenerStream::new(listener)).await;
         });
-        let (told, description) = watch::channel(self.describe(node));
+        let (told, description) = watch::channel(Some(self.describe(node)));
         let steward = Arc::new(Steward {
             meta: queue.clone(),
             groups: queue.clone(),
@@ -203,6 +203,11 @@ impl World {
         let _description = told;
         let running = Running { queue, steward, limits, limiting, stop, server, _description };
         self.nodes.insert(node, running);
+    }
+
+    /// Lets a node that does not run listen elsewhere when it is started again.
+    pub(super) fn forget_address(&mut self, node: NodeId) {
+        self.addresses.remove(&node);
     }
 
     /// Ends a node without a word to the others.

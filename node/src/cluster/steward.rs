@@ -50,8 +50,8 @@ pub struct Steward {
     pub groups: Arc<dyn Groups>,
     /// Delivery.
     pub sending: Arc<dyn Sending>,
-    /// What this node says of itself.
-    pub description: watch::Receiver<Description>,
+    /// What this node says of itself; none until it is known.
+    pub description: watch::Receiver<Option<Description>>,
 }
 
 /// Why leadership stayed.
@@ -77,6 +77,8 @@ struct Memory {
     led_since: BTreeMap<GroupId, Instant>,
     last_transfer: Option<Instant>,
     said: BTreeMap<GroupId, String>,
+    /// The cluster has heard of this node since its start.
+    described: bool,
 }
 
 impl Steward {
@@ -106,7 +108,7 @@ impl Steward {
     }
 
     async fn look(&self, cluster: &Cluster, memory: &mut Memory) {
-        self.describe(cluster).await;
+        self.describe(cluster, memory).await;
         let groups = self.groups.figures();
         let me = self.meta.me();
         let led: Vec<_> = groups.iter().filter(|figures| figures.leader == Some(me)).collect();
@@ -133,12 +135,14 @@ impl Steward {
         }
     }
 
-    /// Says what this node is, when the cluster knows something else.
-    async fn describe(&self, cluster: &Cluster) {
-        let description = self.description.borrow().clone();
+    /// Says what this node is, when the cluster knows something else, and once after every start:
+    /// a node that nobody can reach does not hear what is known of it.
+    async fn describe(&self, cluster: &Cluster, memory: &mut Memory) {
+        let Some(description) = self.description.borrow().clone() else { return };
         let Some(known) = cluster.members.get(&self.meta.me()) else { return };
-        if known.description() != description {
-            self.change(Change::describe(self.meta.me(), &description)).await;
+        if !memory.described || known.description() != description {
+            let change = Change::describe(self.meta.me(), &description);
+            memory.described |= self.change(change).await == Some(Changed::Done);
         }
     }
 

@@ -304,7 +304,7 @@ impl Change {
         }))
     }
 
-    /// What a member says of itself. Refused for a node that is no member.
+    /// What a member says of itself. Refused for a node that is no member, and without an address.
     #[must_use]
     pub fn describe(node: NodeId, description: &Description) -> Self {
         change(Kind::Describe(proto::cluster_change::Describe {

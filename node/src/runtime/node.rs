@@ -79,7 +79,7 @@ pub(super) struct Parts {
     pub(super) credentials: Arc<Credentials>,
     pub(super) listening: watch::Sender<Listening>,
     pub(super) steward: Arc<Steward>,
-    pub(super) description: watch::Sender<Description>,
+    pub(super) description: watch::Sender<Option<Description>>,
     /// One reload at a time.
     pub(super) reloading: tokio::sync::Mutex<()>,
     /// The version of the shared configuration that the node runs with.
@@ -171,7 +171,7 @@ impl Node {
             Ingress::start(Arc::clone(&config), queue.clone(), threads.arbiters())
                 .context("cannot accept mail")?,
         );
-        let (description, described) = watch::channel(Description::default());
+        let (description, described) = watch::channel(None);
         let steward = stewardship::steward(&queue, &delivery, described);
         let parts = Arc::new(Parts {
             path: path.to_owned(),

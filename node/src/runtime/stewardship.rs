@@ -34,7 +34,7 @@ impl Sending for Sessions {
 pub(super) fn steward(
     queue: &Arc<Queue>,
     delivery: &Arc<Delivery>,
-    description: watch::Receiver<Description>,
+    description: watch::Receiver<Option<Description>>,
 ) -> Arc<Steward> {
     Arc::new(Steward {
         meta: queue.clone(),
@@ -99,7 +99,7 @@ async fn describe(parts: Arc<Parts>) {
 
 /// Says what this node is now.
 pub(super) fn describe_now(parts: &Parts) {
-    let now = description(parts);
+    let now = Some(description(parts));
     parts.description.send_if_modified(|shown| {
         let changed = *shown != now;
         *shown = now;

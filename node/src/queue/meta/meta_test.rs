@@ -169,6 +169,9 @@ fn a_format_is_used_when_all_members_read_it() {
     assert_eq!(meta.change(&Change::raise_level(2)), Answer::Refused);
     for node in [1, 2] {
         let newer = Description { level: 2, ..Description::default() };
+        let nowhere = Change::describe(NodeId(node), &newer);
+        assert_eq!(meta.change(&nowhere), Answer::Refused, "nobody could reach it");
+        let newer = Description { address: "host:1".to_owned(), ..newer };
         assert_eq!(meta.change(&Change::describe(NodeId(node), &newer)), Answer::Done);
     }
     assert_eq!(meta.change(&Change::raise_level(2)), Answer::Done);

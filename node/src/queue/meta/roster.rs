@@ -259,6 +259,10 @@ impl Roster {
     ) -> Result<Answer, MachineError> {
         let node = NodeId(describe.node_id);
         let Some(known) = self.cluster.members.get(&node) else { return Ok(Answer::Refused) };
+        // Without an address nobody could reach it, not even to tell it so.
+        if describe.address.is_empty() {
+            return Ok(Answer::Refused);
+        }
         let told = Member::read(proto::Member {
             address: describe.address,
             name: describe.name,
