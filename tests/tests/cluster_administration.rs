@@ -71,8 +71,12 @@ async fn any_node_answers_for_all_and_says_what_a_dead_one_left_unknown() -> Res
     }
     // Whoever is asked, the answer is about all.
     for by in 0..3 {
-        let status = json(&cluster, by, &["status"]).await?;
-        assert_eq!(status["data"]["status"]["queue"]["smtp"]["rcp"], 4, "{status}");
+        // A message is answered when it is committed, and counted a moment later.
+        let status = eventually("all recipients to be counted", async || {
+            let status = json(&cluster, by, &["status"]).await.ok()?;
+            (status["data"]["status"]["queue"]["smtp"]["rcp"] == 4).then_some(status)
+        })
+        .await?;
         assert_eq!(status["data"]["node"].as_array().map(Vec::len), Some(3));
         let list = json(&cluster, by, &["list", "--queue", "b.example"]).await?;
         assert_eq!(list["data"]["shown"], 3, "{list}");
