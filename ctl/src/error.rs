@@ -43,13 +43,19 @@ impl Error {
     }
 }
 
+/// Did the connection end before the node had answered? The library's words for it say nothing.
+fn broke(status: &Status) -> bool {
+    let silent = status.code() == Code::Unavailable && status.message().is_empty();
+    silent || matches!(status.message(), "transport error" | "the connection broke")
+}
+
 /// What a status means to an operator.
 fn explain(status: &Status) -> String {
     match status.code() {
         Code::Unimplemented => "this mtad does not know the command: it is older than mtactl; \
                                 compare `mtactl show version` and `mtactl --version`"
             .to_owned(),
-        Code::Unavailable if status.message().is_empty() => {
+        _ if broke(status) => {
             "the connection to mtad broke: look at its log and try again".to_owned()
         }
         _ => status.message().to_owned(),

@@ -188,7 +188,7 @@ async fn operators_elsewhere_may_what_their_role_allows() -> Result<()> {
     let refused = eventually("credentials to expire", async || {
         let (done, text) = remote(address, &gone, &["status"]).await.ok()?;
         // A connection that stands at that moment is cut; only the next one is refused.
-        (!done && !text.contains("the connection broke")).then_some(text)
+        (!done && !text.contains("the connection to mtad broke")).then_some(text)
     })
     .await?;
     ensure!(refused.contains("the credentials have expired"), "{refused}");
