@@ -197,6 +197,10 @@ async fn remove(mut client: Client, output: &Output, node: u64, yes: bool) -> Do
 }
 
 fn text(reply: &ClusterStatusReply) -> String {
+    // One node alone tells its own groups only, for others to put together.
+    if reply.members.is_empty() {
+        return "The cluster is what all nodes say: leave out --local.\n".to_owned();
+    }
     let name = match reply.cluster.as_str() {
         "" => "No cluster: this node is alone".to_owned(),
         name => format!("Cluster {}", plain(name)),
